@@ -1,0 +1,5 @@
+"""`python -m mbtest`: the command line."""
+
+from mbtest.cli import main
+
+main()

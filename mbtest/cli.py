@@ -1,0 +1,167 @@
+"""The command line: run, list, show, report. Exit status: 0 nothing unexpected, 1 failures, 2 interrupted,
+3 harness fault, 4 usage, 5 nothing ran.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+import mbtest
+from mbtest.errors import HarnessError, UsageError
+
+
+class Status(enum.IntEnum):
+    """Exit statuses."""
+
+    EXPECTED = 0
+    FAILURES = 1
+    INTERRUPTED = 2
+    HARNESS_FAULT = 3
+    USAGE = 4
+    NOTHING_RAN = 5
+
+
+class _Group(click.Group):
+    """A group whose usage errors, click's own included, end in one line and status 4."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["standalone_mode"] = False
+        try:
+            status = super().main(*args, **kwargs)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            sys.exit(Status.USAGE)
+        except (click.UsageError, UsageError) as error:
+            message = error.format_message() if isinstance(error, click.UsageError) else str(error)
+            click.echo(f"mbtest: {message}", err=True)
+            sys.exit(Status.USAGE)
+        except HarnessError as error:
+            click.echo(f"mbtest: harness fault: {error}", err=True)
+            sys.exit(Status.HARNESS_FAULT)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("mbtest: interrupted", err=True)
+            sys.exit(Status.INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read our output has seen enough; nothing is left to be said to them.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(Status.EXPECTED)
+        sys.exit(status if isinstance(status, int) else Status.EXPECTED)
+
+
+_CONTENT = click.option(
+    "--content",
+    multiple=True,
+    metavar="DIR",
+    help="A folder of your own boxes, cases, topologies; searched first.",
+)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(mbtest.__version__, prog_name="mbtest")
+def main() -> None:
+    """What middleboxes do to Multipath TCP."""
+
+
+@main.command()
+@click.argument("cases", nargs=-1, metavar="[CASE-GLOB ...]")
+@click.option("--client", default="linux", show_default=True, metavar="STACK", help="The client's stack.")
+@click.option("--server", default="linux", show_default=True, metavar="STACK", help="The server's stack.")
+@click.option("--family", default=None, metavar="v4|v6|mixed", help="Only runs of this address family.")
+@click.option("--direction", default=None, metavar="to_server|to_client", help="Only runs of this direction.")
+@click.option("--checksum/--no-checksum", default=None, help="Only runs with, or without, DSS checksums.")
+@click.option("--topology", default=None, metavar="NAME", help="This topology instead of each case's own.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=None, help="Runs at the same time.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True, help="The seed of all chance."
+)
+@click.option("--out", default=None, metavar="DIR", help="The run directory.  [default: results/TIME]")
+@_CONTENT
+def run(
+    cases: tuple[str, ...],
+    client: str,
+    server: str,
+    family: str | None,
+    direction: str | None,
+    checksum: bool | None,
+    topology: str | None,
+    jobs: int | None,
+    seed: int,
+    out: str | None,
+    content: tuple[str, ...],
+) -> int:
+    """Run cases, all of them where none is named, and write a report."""
+    from mbtest.harness import launch
+
+    order = launch.Order(
+        cases=cases,
+        client=client,
+        server=server,
+        family=family,
+        direction=direction,
+        checksum=checksum,
+        topology=topology,
+        jobs=jobs,
+        seed=seed,
+        out=Path(out) if out else default_directory(),
+        content=content,
+        command=shlex.join(["mbtest", *sys.argv[1:]]),
+    )
+    return launch.launch(order)
+
+
+def default_directory() -> Path:
+    """Return a run directory below `results/`, named after the time; two at once get two."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    directory = Path("results", stamp)
+    number = 1
+    while directory.exists():
+        number += 1
+        directory = Path("results", f"{stamp}-{number}")
+    return directory
+
+
+@main.command(name="list")
+@click.argument("what", type=click.Choice(["cases", "boxes", "topologies", "stacks"]))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_CONTENT
+def list_(what: str, as_json: bool, content: tuple[str, ...]) -> None:
+    """List the cases, boxes, topologies or stacks that there are."""
+    from mbtest import content as content_folders
+    from mbtest import listing
+
+    content_folders.use(*content)
+    listing.show(what, as_json)
+
+
+@main.command()
+@click.argument("wanted", metavar="RUN")
+@click.option(
+    "--dir",
+    "directory",
+    default="results/latest",
+    show_default=True,
+    metavar="DIR",
+    help="The run directory.",
+)
+def show(wanted: str, directory: str) -> None:
+    """Print one run, by its id or a part of it, as a transcript."""
+    from mbtest import transcript
+
+    transcript.show(Path(directory), wanted)
+
+
+@main.command()
+@click.argument("directory", metavar="DIR")
+def report(directory: str) -> None:
+    """Make the report of a run directory anew."""
+    from mbtest.harness import launch
+
+    click.echo(launch.render(Path(directory)))

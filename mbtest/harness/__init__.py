@@ -1,0 +1,1 @@
+"""Cases, runs, expectations, verdicts. Kept empty: the pytest plugin is loaded in every pytest session."""

@@ -1,0 +1,167 @@
+"""Cases: one claim about behaviour under one interference, as data beside a test function."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from mbtest.errors import UsageError
+from mbtest.harness.plugin import CASE_ATTRIBUTE
+from mbtest.middlebox import Direction
+from mbtest.network.topology import FAMILIES, Family
+from mbtest.results import Level
+from mbtest.stacks import Capability
+
+Function = TypeVar("Function", bound=Callable[..., None])
+MUST, SHOULD, MAY = Level.MUST, Level.SHOULD, Level.MAY
+TO_SERVER, TO_CLIENT = Direction.TO_SERVER, Direction.TO_CLIENT
+BOTH_WAYS = (TO_SERVER, TO_CLIENT)
+
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)+")
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """What `@case` says of a test function."""
+
+    id: str
+    """Permanent words, as `fallback.syn-stripped`; never a position."""
+    title: str
+    """The claim: the docstring's first sentence."""
+    topic: str
+    """The module's name without `test_`."""
+    requirements: tuple[str, ...]
+    level: Level
+    families: tuple[Family, ...]
+    directions: tuple[Direction, ...]
+    """The ways in which the data goes that the case is about."""
+    checksums: tuple[bool, ...]
+    topology: str
+    needs: frozenset[Capability]
+    waits: float
+    """Seconds of kernel timers that the case waits for, about; the longest start first."""
+
+
+def case(
+    identifier: str,
+    *,
+    requires: str | Sequence[str] = (),
+    level: Level = MUST,
+    families: Sequence[Family] = ("v4", "v6"),
+    directions: Sequence[Direction] = (TO_SERVER,),
+    checksums: Sequence[bool] = (False,),
+    topology: str = "one-path",
+    needs: Sequence[Capability] = (Capability.MPTCP,),
+    waits: float = 0.0,
+) -> Callable[[Function], Function]:
+    """Declare a test function to be a case. Raises UsageError for a malformed identifier or no docstring.
+
+    requires: requirement ids, as `RFC8684-3.7/syn-option-lost`. Families, directions and checksums
+    (DSS checksums off, on) multiply: each combination is a run.
+    """
+    if not _ID.fullmatch(identifier):
+        raise UsageError(
+            f"case {identifier!r}: lower-case words, a dot between topic and claim: 'split.first-data'"
+        )
+
+    def declare(function: Function) -> Function:
+        doc = inspect.getdoc(function)
+        if not doc:
+            raise UsageError(
+                f"case {identifier}: {function.__name__} has no docstring; its first sentence is the claim"
+            )
+        topic = function.__module__.rpartition(".")[2].removeprefix("test_")
+        title = " ".join(doc.split("\n\n")[0].split())
+        setattr(
+            function,
+            CASE_ATTRIBUTE,
+            Case(
+                id=identifier,
+                title=title,
+                topic=topic,
+                requirements=(requires,) if isinstance(requires, str) else tuple(requires),
+                level=level,
+                families=tuple(families),
+                directions=tuple(directions),
+                checksums=tuple(checksums),
+                topology=topology,
+                needs=frozenset(needs),
+                waits=waits,
+            ),
+        )
+        return function
+
+    return declare
+
+
+def case_of(function: Any) -> Case | None:
+    """Return what `@case` said of a function, or None."""
+    return getattr(function, CASE_ATTRIBUTE, None)
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """A case with everything chosen: what one run is."""
+
+    client: str
+    server: str
+    family: Family
+    direction: Direction
+    checksum: bool
+    topology: str
+
+    @property
+    def suffix(self) -> str:
+        """The variant as part of a run's id."""
+        checksum = "checksum" if self.checksum else "no-checksum"
+        return f"{self.client}-{self.server}/{self.family}/{self.direction.value}/{checksum}"
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line chooses; None leaves it to the case."""
+
+    pairs: tuple[tuple[str, str], ...] = (("linux", "linux"),)
+    family: Family | None = None
+    direction: Direction | None = None
+    checksum: bool | None = None
+    topology: str | None = None
+
+
+def variants(case: Case, choice: Choice) -> list[Variant]:
+    """Return the runs that a case and a choice come to, none where they have nothing in common."""
+
+    def chosen(offered: Sequence[Any], wanted: Any) -> list[Any]:
+        return [item for item in offered if wanted is None or item == wanted]
+
+    return [
+        Variant(
+            client=client,
+            server=server,
+            family=family,
+            direction=direction,
+            checksum=checksum,
+            topology=choice.topology or case.topology,
+        )
+        for client, server in choice.pairs
+        for family in chosen(case.families, choice.family)
+        for direction in chosen(case.directions, choice.direction)
+        for checksum in chosen(case.checksums, choice.checksum)
+    ]
+
+
+def parse_direction(word: Literal["to_server", "to_client"] | str) -> Direction:
+    """Return the direction of this name. Raises UsageError."""
+    try:
+        return Direction(word)
+    except ValueError:
+        raise UsageError(f"no direction {word!r}; there are to_server, to_client") from None
+
+
+def parse_family(word: str) -> Family:
+    """Return the family of this name. Raises UsageError."""
+    for family in FAMILIES:
+        if family == word:
+            return family
+    raise UsageError(f"no family {word!r}; there are {', '.join(FAMILIES)}")

@@ -1,0 +1,248 @@
+"""Expectations: small questions about a run, each answered with what was expected, seen, and where."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, Protocol
+
+from mbtest.harness.judge import Judged
+from mbtest.middlebox import Direction, Middlebox
+from mbtest.observe import Stage
+from mbtest.results import Evidence, Fallback, Outcome
+from mbtest.wire import Dss, MpCapable, MptcpOption, TcpOption
+from mbtest.wire.describe import one_line, option_words
+
+Role = Literal["client", "server"]
+HANDSHAKE = Stage.HANDSHAKE_ACK
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What came of an expectation."""
+
+    met: bool
+    expected: str
+    actual: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Expectation(Protocol):
+    """A question about a run."""
+
+    def ask(self, run: Judged) -> Answer:
+        """Return the answer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """The outcome is one of these."""
+
+    outcomes: tuple[Outcome, ...]
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        """Take one outcome or several."""
+        object.__setattr__(self, "outcomes", outcomes)
+
+    def ask(self, run: Judged) -> Answer:
+        """Compare with the judgement."""
+        expected = " or ".join(outcome.value for outcome in self.outcomes)
+        met = run.judgement.outcome in self.outcomes
+        actual = f"{run.judgement.outcome.value}: {run.judgement.reason}"
+        return Answer(met, f"outcome {expected}", actual, run.judgement.evidence)
+
+
+@dataclasses.dataclass(frozen=True)
+class FellBack:
+    """The connection became regular TCP in this manner."""
+
+    how: Fallback
+
+    def ask(self, run: Judged) -> Answer:
+        """Compare with the judgement."""
+        words = self.how.value.replace("_", " ")
+        return Answer(
+            run.judgement.fallback is self.how,
+            f"fallback {words}",
+            run.judgement.reason,
+            run.judgement.evidence,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Interfered:
+    """A box of this class changed, split, withheld or sent at least so many packets."""
+
+    box: type[Middlebox]
+    at_least: int = 1
+
+    def ask(self, run: Judged) -> Answer:
+        """Count the deeds on all paths."""
+        deeds = sum(chain.deeds(self.box) for chain in run.session.chains.values())
+        expected = f"{self.box.__name__} interferes with at least {self.at_least} packets"
+        return Answer(deeds >= self.at_least, expected, f"it interfered with {deeds}")
+
+
+@dataclasses.dataclass(frozen=True)
+class NoMptcpOptions:
+    """A host sends no MPTCP option after a stage of the handshake (RFC 8684 §3.7)."""
+
+    sender: Role
+    after: Stage = HANDSHAKE
+    forms: tuple[type[MptcpOption], ...] = (MptcpOption,)
+
+    def ask(self, run: Judged) -> Answer:
+        """Look at what the host sent, before any box touched it."""
+        host = run.session.observation.hosts[self.sender]
+        found = [
+            pair for form in self.forms for pair in host.sent(form, Stage(min(self.after + 1, Stage.AFTER)))
+        ]
+        expected = f"{self.sender} sends no {_names(self.forms)} after the handshake"
+        evidence = tuple(Evidence(seen.frame, option_words(option)) for seen, option in found[:5])
+        return Answer(not found, expected, f"it sent {len(found)}", evidence)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sends:
+    """A host sends options of this form, at least and at most so many."""
+
+    sender: Role
+    form: type[MptcpOption]
+    at_least: int = 1
+    at_most: int | None = None
+
+    def ask(self, run: Judged) -> Answer:
+        """Count in what the host sent, before any box touched it."""
+        found = run.session.observation.hosts[self.sender].sent(self.form)
+        most = "" if self.at_most is None else f" and at most {self.at_most}"
+        expected = f"{self.sender} sends at least {self.at_least}{most} of {_names((self.form,))}"
+        met = self.at_least <= len(found) and (self.at_most is None or len(found) <= self.at_most)
+        evidence = tuple(Evidence(seen.frame, option_words(option)) for seen, option in found[:5])
+        return Answer(met, expected, f"it sent {len(found)}", evidence)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unharmed:
+    """Every octet of both streams arrived, in order, as regular TCP would have delivered it."""
+
+    def ask(self, run: Judged) -> Answer:
+        """Look at both streams."""
+        words = []
+        for stream in run.session.streams:
+            if stream.first_difference is not None and not stream.expected_difference:
+                words.append(f"{stream.direction}: octet {stream.first_difference} differs")
+            elif not stream.end_seen or (
+                stream.received != stream.intended and not stream.expected_difference
+            ):
+                words.append(f"{stream.direction}: {stream.received} of {stream.intended} octets")
+        actual = "; ".join(words) or "both streams are whole"
+        return Answer(not words, "both streams arrive whole", actual)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoFalseData:
+    """No application reads an octet that its peer did not write, checksums being in use."""
+
+    def ask(self, run: Judged) -> Answer:
+        """Look at both streams, whatever a box put into them."""
+        bad = [stream for stream in run.session.streams if stream.first_difference is not None]
+        actual = "; ".join(f"{stream.direction}: octet {stream.first_difference} differs" for stream in bad)
+        expected = "no application reads an octet that its peer did not write"
+        return Answer(not bad, expected, actual or "every octet read is as written")
+
+
+@dataclasses.dataclass(frozen=True)
+class Checksums:
+    """Both hosts put a DSS checksum on every mapping, or neither does (RFC 8684 §3.3.1)."""
+
+    used: bool
+
+    def ask(self, run: Judged) -> Answer:
+        """Look at every mapping that either host sent, infinite ones aside."""
+        wrong = []
+        for host in run.session.observation.hosts.values():
+            for seen, dss in host.sent(Dss):
+                if dss.has_mapping and not dss.infinite and (dss.checksum is not None) is not self.used:
+                    wrong.append(Evidence(seen.frame, f"{host.role}: {option_words(dss)}"))
+        expected = f"every mapping {'has a' if self.used else 'is without'} checksum"
+        return Answer(not wrong, expected, f"{len(wrong)} mappings differ", tuple(wrong[:5]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """A counter of a host's kernel moved by at least so much; not asked of a stack that has none."""
+
+    host: Role
+    counter: str
+    at_least: int = 1
+
+    def ask(self, run: Judged) -> Answer:
+        """Look at what the stack handed over."""
+        value = run.session.stacks[self.host].counters.get(self.counter, 0)
+        expected = f"{self.counter} of the {self.host} moves by at least {self.at_least}"
+        return Answer(value >= self.at_least, expected, f"it moved by {value}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Subflows:
+    """So many joins were established in the client's view."""
+
+    at_least: int
+
+    def ask(self, run: Judged) -> Answer:
+        """Count the established joins."""
+        number = sum(flow.established for flow in run.session.observation.client.joins)
+        return Answer(
+            number >= self.at_least, f"at least {self.at_least} joined subflows", f"{number} joined"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class NoSubflowOn:
+    """No join was established on this path."""
+
+    path: str
+
+    def ask(self, run: Judged) -> Answer:
+        """Look at the client's joins on the path."""
+        found = [
+            flow
+            for flow in run.session.observation.client.joins
+            if flow.path == self.path and flow.established
+        ]
+        evidence = tuple(
+            Evidence(flow.opening.syn.frame, one_line(flow.opening.syn.segment))
+            for flow in found
+            if flow.opening.syn is not None
+        )
+        return Answer(not found, f"no subflow joins on {self.path}", f"{len(found)} joined", evidence)
+
+
+@dataclasses.dataclass(frozen=True)
+class CapableAgain:
+    """The client sends MP_CAPABLE on a SYN again, or no more, after so many transmissions of the SYN."""
+
+    at_most: int
+
+    def ask(self, run: Judged) -> Answer:
+        """Count the SYNs with MP_CAPABLE that the client sent."""
+        flow = run.session.observation.client.initial
+        syns = [] if flow is None else [seen for seen in flow.sent.segments if seen.segment.syn]
+        capable = [seen for seen in syns if seen.segment.option(MpCapable)]
+        evidence = tuple(Evidence(seen.frame, one_line(seen.segment)) for seen in syns)
+        expected = f"the client gives up MP_CAPABLE after at most {self.at_most} SYNs"
+        actual = f"{len(capable)} of {len(syns)} SYNs had MP_CAPABLE"
+        return Answer(len(capable) <= self.at_most and len(syns) > len(capable), expected, actual, evidence)
+
+
+def sender_of(direction: Direction) -> Role:
+    """Return the host that sends the data of a direction."""
+    return "client" if direction is Direction.TO_SERVER else "server"
+
+
+def receiver_of(direction: Direction) -> Role:
+    """Return the host that receives the data of a direction."""
+    return sender_of(direction.reverse)
+
+
+def _names(forms: tuple[type[TcpOption], ...]) -> str:
+    return " or ".join("MPTCP option" if form is MptcpOption else form.__name__ for form in forms)

@@ -1,0 +1,251 @@
+"""The `run` fixture: carries out the run that a case describes and gathers what it expects of it."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from mbtest.errors import HarnessError
+from mbtest.harness.case import Case, Variant
+from mbtest.harness.expect import Expectation, OneOf, Role, receiver_of, sender_of
+from mbtest.harness.judge import Judged
+from mbtest.harness.session import Plan, Session, boxes_of, carry_out, run_seed
+from mbtest.harness.workload import Workload
+from mbtest.middlebox import Direction, Middlebox
+from mbtest.network.topology import Topology
+from mbtest.results import Finding, Level, Outcome, Run, Verdict
+
+
+class Inconclusive(Exception):  # noqa: N818 - a verdict, not a mistake
+    """A case's own condition was not met: the interference never happened."""
+
+
+class Trial(Judged):
+    """A judged run, to be held against what the case expects."""
+
+    def __init__(self, session: Session, findings: list[Finding]) -> None:
+        """Judge a session. findings: where what comes of each expectation is gathered."""
+        super().__init__(session)
+        self._findings = findings
+
+    def require(self, expectation: Expectation) -> None:
+        """End the case as inconclusive unless this holds: the interference must have happened."""
+        answer = expectation.ask(self)
+        if not answer.met:
+            raise Inconclusive(f"wanted {answer.expected}, but {answer.actual}")
+
+    def expect(
+        self,
+        expectation: Expectation | Outcome,
+        *alternatives: Outcome,
+        level: Level = Level.MUST,
+        requirement: str = "",
+    ) -> None:
+        """Hold the run against an expectation, or its outcome against one or several."""
+        if isinstance(expectation, Outcome):
+            expectation = OneOf(expectation, *alternatives)
+        answer = expectation.ask(self)
+        self._findings.append(
+            Finding(
+                expected=answer.expected,
+                actual=answer.actual,
+                met=answer.met,
+                level=level,
+                requirement=requirement,
+                evidence=answer.evidence,
+            )
+        )
+
+    def note(self, words: str) -> None:
+        """Say what the stack chose where the RFC leaves it open."""
+        self._findings.append(Finding(expected="", actual=words, met=True, level=Level.MAY))
+
+
+class RunFixture:
+    """One variant of one case. Call it to carry it out; it says what was chosen before."""
+
+    def __init__(
+        self,
+        case: Case,
+        variant: Variant,
+        seed: int,
+        topology: Callable[[str], Topology],
+        command: Sequence[str],
+    ) -> None:
+        """Prepare a run. command: words that every repetition has, as `--content DIR`."""
+        self.case = case
+        self.variant = variant
+        self._seed = seed
+        self._topology = topology
+        self._command = command
+        self._trial: Trial | None = None
+        self._findings: list[Finding] = []
+        self._started = time.monotonic()
+
+    @property
+    def id(self) -> str:
+        """The run's id, unique among all runs."""
+        return f"{self.case.id}/{self.variant.suffix}"
+
+    @property
+    def direction(self) -> Direction:
+        """The way in which the data goes that the case is about."""
+        return self.variant.direction
+
+    @property
+    def checksum(self) -> bool:
+        """Whether DSS checksums are asked for."""
+        return self.variant.checksum
+
+    @property
+    def sender(self) -> Role:
+        """The host that sends the data that the case is about."""
+        return sender_of(self.direction)
+
+    @property
+    def receiver(self) -> Role:
+        """The host that receives it."""
+        return receiver_of(self.direction)
+
+    @property
+    def topology(self) -> Topology:
+        """The topology of this run."""
+        return self._topology(self.variant.topology)
+
+    @property
+    def session(self) -> Session | None:
+        """What was carried out, once it was."""
+        return self._trial.session if self._trial else None
+
+    def __call__(
+        self,
+        boxes: Middlebox | Sequence[Middlebox] = (),
+        *,
+        sends: int = 0,
+        answers: int = 0,
+        client_sends: int = 0,
+        server_sends: int = 0,
+        workload: Workload | None = None,
+        subflows: int | None = None,
+        patience: float = 6.0,
+        limit: float = 40.0,
+        sysctls: Mapping[str, str] | None = None,
+        backup: bool = False,
+    ) -> Trial:
+        """Carry the run out, and return it judged.
+
+        sends, answers: octets that the sender and the receiver of the run's direction send; or
+        client_sends, server_sends by name; or a whole workload. subflows: further ones that are
+        intended, by default as many as the topology has to give. patience, limit: seconds without
+        progress, and in all, after which the run is stuck. Raises HarnessError.
+        """
+        if self._trial is not None:
+            raise HarnessError(f"{self.case.id}: a case calls run() once")
+        to_server = self.direction is Direction.TO_SERVER
+        workload = workload or Workload(
+            client_sends=client_sends + (sends if to_server else answers),
+            server_sends=server_sends + (answers if to_server else sends),
+        )
+        topology = self.topology
+        plan = Plan(
+            variant=self.variant,
+            topology=topology,
+            boxes=boxes_of(boxes),
+            workload=workload,
+            seed=run_seed(self._seed, self.id),
+            subflows=intended_subflows(topology, self.variant) if subflows is None else subflows,
+            patience=patience,
+            limit=limit,
+            sysctls=dict(sysctls or {}),
+            backup=backup,
+        )
+        session = carry_out(plan)
+        self._trial = Trial(session, self._findings)
+        return self._trial
+
+    def result(self, failure: BaseException | None, directory: Path | None) -> Run:
+        """Return the run's entry, and write its capture below `directory`. failure: what the case raised."""
+        verdict, reason = self._verdict(failure)
+        artifacts: dict[str, str] = {}
+        session = self.session
+        if session is not None and directory is not None:
+            for finding in self._findings:
+                if not finding.met:
+                    for evidence in finding.evidence:
+                        if evidence.frame:
+                            session.capture.annotate(
+                                evidence.frame, f"expectation failed: {finding.expected}"
+                            )
+            name = f"captures/{self.id.replace('/', '__')}.pcapng"
+            session.capture.write(directory / name)
+            artifacts["capture"] = name
+        return Run(
+            id=self.id,
+            case=self.case.id,
+            topic=self.case.topic,
+            title=self.case.title,
+            client=self.variant.client,
+            server=self.variant.server,
+            family=self.variant.family,
+            direction=self.direction.value,
+            checksum=self.checksum,
+            seed=self._seed,
+            topology=self.variant.topology,
+            verdict=verdict,
+            outcome=self._trial.judgement.outcome if self._trial else None,
+            fallback=self._trial.judgement.fallback if self._trial else None,
+            reason=reason,
+            level=self.case.level,
+            requirements=self.case.requirements,
+            seconds=round(time.monotonic() - self._started, 3),
+            findings=tuple(self._findings),
+            boxes=session.boxes if session else (),
+            streams=session.streams if session else (),
+            stacks=dict(session.stacks) if session else {},
+            artifacts=artifacts,
+            repeat=self.repeat(),
+        )
+
+    def repeat(self) -> str:
+        """Return the command that repeats this run."""
+        variant = self.variant
+        words = ["mbtest", "run", self.case.id, "--client", variant.client, "--server", variant.server]
+        words += ["--family", variant.family, "--direction", variant.direction.value]
+        words += ["--checksum" if variant.checksum else "--no-checksum"]
+        if variant.topology != self.case.topology:
+            words += ["--topology", variant.topology]
+        return shlex.join([*words, "--seed", str(self._seed), *self._command])
+
+    def _verdict(self, failure: BaseException | None) -> tuple[Verdict, str]:
+        if isinstance(failure, Inconclusive):
+            return Verdict.INCONCLUSIVE, str(failure)
+        if failure is not None:
+            return Verdict.HARNESS_ERROR, f"{type(failure).__name__}: {failure}"
+        if self._trial is None:
+            return Verdict.HARNESS_ERROR, "the case never called run()"
+        missed = [finding for finding in self._findings if not finding.met]
+        for level, verdict in (
+            (Level.MUST, Verdict.FAIL),
+            (Level.SHOULD, Verdict.NON_STRICT),
+            (Level.MAY, Verdict.INFORMATIONAL),
+        ):
+            of_level = [finding for finding in missed if finding.level is level]
+            if of_level:
+                return verdict, "; ".join(f"expected {f.expected}: {f.actual}" for f in of_level)
+        if self.case.level is Level.MAY:
+            notes = [f.actual for f in self._findings if not f.expected] or [self._trial.judgement.reason]
+            return Verdict.INFORMATIONAL, "; ".join(notes)
+        return Verdict.PASS, self._trial.judgement.reason
+
+
+def intended_subflows(topology: Topology, variant: Variant) -> int:
+    """Return how many further subflows a topology has to give.
+
+    One from each further interface of the client, one to each further interface of the server. In a
+    mixed run the server announces its IPv6 addresses to a connection over IPv4.
+    """
+    if variant.family == "mixed":
+        return len(topology.server)
+    return len(topology.client) - 1 + len(topology.server) - 1

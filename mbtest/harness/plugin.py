@@ -1,0 +1,162 @@
+"""The pytest plugin: cases are tests, each variant a run; results gather on the controller.
+
+It does nothing in sessions that have no case: everything is imported when a case is met.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Generator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from mbtest.harness.case import Choice
+    from mbtest.harness.fixture import RunFixture
+    from mbtest.network.topology import Topology
+
+CASE_ATTRIBUTE = "mbtest_case"
+"""Where `@case` leaves what it says of a function."""
+PROPERTY = "mbtest"
+"""The user property of a test report that holds its run's entry, as JSON."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `mbtest run` passes on."""
+    group = parser.getgroup("mbtest", "Multipath TCP through middleboxes")
+    group.addoption("--mbtest-case", action="append", default=[], metavar="GLOB", help="cases, by id")
+    group.addoption(
+        "--mbtest-pair", action="append", default=[], metavar="CLIENT:SERVER", help="stacks under test"
+    )
+    group.addoption("--mbtest-family", default=None, help="v4, v6 or mixed")
+    group.addoption("--mbtest-direction", default=None, help="to_server or to_client")
+    group.addoption("--mbtest-checksum", default=None, choices=("on", "off"), help="DSS checksums")
+    group.addoption("--mbtest-topology", default=None, metavar="NAME", help="instead of each case's own")
+    group.addoption("--mbtest-seed", type=int, default=1, help="the seed of all chance")
+    group.addoption(
+        "--mbtest-content", action="append", default=[], metavar="DIR", help="a user's own content"
+    )
+    group.addoption("--mbtest-out", default=None, metavar="DIR", help="where captures and result.json go")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the content importable, and gather results where they are asked for."""
+    from mbtest import content
+
+    content.use(*config.getoption("mbtest_content"))
+    if config.getoption("mbtest_out") and not hasattr(config, "workerinput"):
+        from mbtest.harness.gather import Gatherer
+
+        config.pluginmanager.register(Gatherer(config), "mbtest-gatherer")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a test of each variant of a case."""
+    case = getattr(metafunc.function, CASE_ATTRIBUTE, None)
+    if case is None or "run" not in metafunc.fixturenames:
+        return
+    from mbtest.harness.case import variants
+
+    found = variants(case, _choice(metafunc.config)) if _is_wanted(metafunc.config, case.id) else []
+    metafunc.parametrize("run", found, indirect=True, ids=[variant.suffix for variant in found])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what was not asked for, and start the longest first."""
+    cases = {item: getattr(getattr(item, "function", None), CASE_ATTRIBUTE, None) for item in items}
+    if not any(cases.values()):
+        return
+    # A case of which no variant was chosen is left as a test without its parameter.
+    dropped = [item for item, case in cases.items() if case is not None and not _has_variant(item)]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in dropped]
+    items.sort(key=lambda item: -(case.waits if (case := cases[item]) is not None else 0.0))
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest) -> RunFixture:
+    """One variant of the case: call it to carry it out."""
+    from mbtest.harness.fixture import RunFixture
+    from mbtest.network import privileges
+
+    case = getattr(request.function, CASE_ATTRIBUTE, None)
+    if case is None or not hasattr(request, "param"):
+        pytest.fail(
+            f"{request.node.nodeid} asks for `run` and is no case: put @case(...) above it", pytrace=False
+        )
+    privileges.enter()
+    config = request.config
+    command = [word for folder in config.getoption("mbtest_content") for word in ("--content", folder)]
+    return RunFixture(case, request.param, config.getoption("mbtest_seed"), _topology, command)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Carry a case out, write its entry, and let pytest know the verdict."""
+    from mbtest.harness.case import case_of
+
+    if case_of(pyfuncitem.function) is None:
+        return (yield)
+    import msgspec
+
+    from mbtest.results import Verdict
+
+    fixture: Any = pyfuncitem.funcargs["run"]
+    failure: BaseException | None = None
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a case raises becomes its verdict
+        failure = error
+    out = pyfuncitem.config.getoption("mbtest_out")
+    entry = fixture.result(failure, Path(out) if out else None)
+    pyfuncitem.user_properties.append((PROPERTY, msgspec.json.encode(entry).decode()))
+    if entry.verdict is Verdict.HARNESS_ERROR and failure is not None:
+        raise failure
+    if entry.verdict in (Verdict.FAIL, Verdict.HARNESS_ERROR):
+        pytest.fail(f"{entry.id}: {entry.verdict}: {entry.reason}\nrepeat: {entry.repeat}", pytrace=False)
+    if entry.verdict in (Verdict.UNSUPPORTED, Verdict.INCONCLUSIVE):
+        pytest.skip(f"{entry.verdict}: {entry.reason}")
+    return True
+
+
+def _has_variant(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and not isinstance(callspec.params.get("run"), type(pytest.param))
+
+
+def _is_wanted(config: pytest.Config, identifier: str) -> bool:
+    globs = config.getoption("mbtest_case")
+    return not globs or any(fnmatch.fnmatchcase(identifier, glob) for glob in globs)
+
+
+def _choice(config: pytest.Config) -> Choice:
+    """Return what the options choose. Raises UsageError."""
+    from mbtest.harness.case import Choice, parse_direction, parse_family
+    from mbtest.stacks import stack
+
+    pairs = []
+    for pair in config.getoption("mbtest_pair"):
+        client, _, server = pair.partition(":")
+        pairs.append((stack(client).name, stack(server or client).name))
+    family, direction = config.getoption("mbtest_family"), config.getoption("mbtest_direction")
+    checksum = config.getoption("mbtest_checksum")
+    return Choice(
+        pairs=tuple(pairs) or (("linux", "linux"),),
+        family=parse_family(family) if family else None,
+        direction=parse_direction(direction) if direction else None,
+        checksum=None if checksum is None else checksum == "on",
+        topology=config.getoption("mbtest_topology"),
+    )
+
+
+@cache
+def _topology(name: str) -> Topology:
+    from mbtest.harness.topologies import topology
+
+    return topology(name)

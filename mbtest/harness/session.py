@@ -1,0 +1,279 @@
+"""One run carried out: network, stacks and applications brought together until all is said or stuck."""
+
+from __future__ import annotations
+
+import signal
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import msgspec
+
+from mbtest.errors import HarnessError, UsageError
+from mbtest.harness.case import Variant
+from mbtest.harness.workload import Application, Workload
+from mbtest.middlebox import SECOND, Chain, Direction, Middlebox
+from mbtest.network.capture import Capture
+from mbtest.network.namespaces import NamespaceNetwork
+from mbtest.network.topology import Role, Topology
+from mbtest.observe import CLIENT, SERVER, Observation
+from mbtest.results import BoxUse, StackState, Stream
+from mbtest.stacks import Connection, Settings, stack
+
+PORT = 80
+DRAIN = 2 * SECOND
+"""How long the closing of the flows is followed after both applications are done."""
+SETTLE = 1_500_000
+"""How long intended subflows are waited for, microseconds: one retransmission of a SYN, and some."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one run is made of."""
+
+    variant: Variant
+    topology: Topology
+    boxes: tuple[Middlebox, ...]
+    workload: Workload
+    seed: int
+    subflows: int
+    """Further subflows intended beside the initial one."""
+    patience: float
+    """Seconds without progress of either application after which the run is stuck."""
+    limit: float
+    """Seconds after which the run ends in any case."""
+    sysctls: Mapping[str, str]
+    backup: bool
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that was carried out: what the packets, the applications and the stacks tell of it."""
+
+    plan: Plan
+    observation: Observation
+    capture: Capture
+    chains: Mapping[str, Chain]
+    streams: tuple[Stream, ...]
+    stacks: Mapping[str, StackState]
+    stuck: str
+    """Where the run was stuck, in words; empty where it came to its end."""
+    elapsed: int
+    """Microseconds, from the first packet to the last event."""
+
+    @property
+    def boxes(self) -> tuple[BoxUse, ...]:
+        """The boxes that stood on the paths, and how much each did."""
+        return tuple(
+            BoxUse(path=name, box=box.describe(), deeds=deeds)
+            for name, chain in self.chains.items()
+            for box, deeds in chain.tally()
+        )
+
+    def stream(self, direction: Direction) -> Stream:
+        """Return the stream of a direction."""
+        return self.streams[0 if direction is Direction.TO_SERVER else 1]
+
+
+def run_seed(seed: int, run_id: str) -> int:
+    """Return the seed of one run: the same for the same run, another for each."""
+    return zlib.crc32(f"{seed}/{run_id}".encode())
+
+
+def carry_out(plan: Plan) -> Session:
+    """Carry a run out in namespaces of its own. Raises HarnessError, and UsageError for what cannot be."""
+    variant, topology = plan.variant, plan.topology
+    topology.require_family(variant.family)
+    chains = {path.name: Chain(plan.boxes, path.name, index) for index, path in enumerate(topology.paths)}
+    _refuse_unplaced(plan, chains)
+    with (
+        _watchdog(plan.limit + 5),
+        NamespaceNetwork(topology, variant.family, chains, plan.seed) as network,
+    ):
+        return _carry_out(plan, chains, network)
+
+
+def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: NamespaceNetwork) -> Session:
+    variant = plan.variant
+    names: tuple[tuple[Role, str], ...] = (("server", variant.server), ("client", variant.client))
+    hosts = {role: stack(name).start(network, role, settings(plan, role)) for role, name in names}
+    capture = network.capture
+    if capture is None:
+        raise HarnessError("a run without a capture cannot be judged")
+    observation, follow = Observation(), _follower(capture)
+    loop = network.loop
+    settle_from: list[int] = []
+
+    def may_go_on() -> bool:
+        if not plan.subflows or not plan.workload.wait_for_joins:
+            return True
+        if observation.settled_joins() >= plan.subflows:
+            return True
+        if not settle_from and max(client.written, server.written):
+            settle_from.append(loop.now)
+        return bool(settle_from) and loop.now - settle_from[0] > SETTLE
+
+    client = Application(CLIENT, plan.workload, plan.seed, may_go_on)
+    server = Application(SERVER, plan.workload, plan.seed, may_go_on)
+
+    def accepted(connection: Connection) -> None:
+        if server.connection is None:
+            server.begin(connection)
+
+    hosts["server"].listen(PORT, accepted)
+    target = network.hosts["server"].interfaces[0]
+    address = target.v6 if variant.family == "v6" else target.v4
+    if address is None:
+        raise HarnessError(f"the server has no {variant.family} address")
+    client.begin(hosts["client"].connect(address, PORT))
+    stuck = _run_applications(plan, network, client, server, lambda: follow(observation))
+    for application in (client, server):
+        application.close()
+    loop.run(lambda: follow(observation) or observation.closed(), loop.now + (0 if stuck else DRAIN))
+    states: dict[str, StackState] = {
+        application.role: _with_connection(hosts[application.role].state(), application.state)
+        for application in (client, server)
+    }
+    elapsed = loop.now
+    for host in hosts.values():
+        host.close()
+    if losses := network.losses():
+        raise HarnessError("the fabric lost frames: " + "; ".join(losses))
+    return Session(
+        plan=plan,
+        observation=observation,
+        capture=capture,
+        chains=chains,
+        streams=(
+            client.stream(server, _delivered(chains)),
+            server.stream(client, _delivered(chains)),
+        ),
+        stacks=states,
+        stuck=stuck,
+        elapsed=elapsed,
+    )
+
+
+def settings(plan: Plan, role: Role) -> Settings:
+    """Return what a stack is asked for: a client joins from further addresses, a server announces them."""
+    family = "v6" if plan.variant.family in ("v6", "mixed") else "v4"
+    further = [getattr(interface, family) for interface in plan.topology.interfaces(role)[1:]]
+    if plan.variant.family == "mixed":
+        # The initial subflow runs over IPv4; every interface offers its IPv6 address besides.
+        further = [interface.v6 for interface in plan.topology.interfaces(role)]
+    addresses = tuple(address.ip for address in further if address is not None) if plan.subflows else ()
+    return Settings(
+        checksum=plan.variant.checksum,
+        join_from=addresses if role == "client" else (),
+        signal=addresses if role == "server" else (),
+        accept_signals=plan.subflows if role == "client" else 0,
+        subflows=plan.subflows,
+        backup=plan.backup,
+        sysctls=plan.sysctls,
+    )
+
+
+def _run_applications(
+    plan: Plan,
+    network: NamespaceNetwork,
+    client: Application,
+    server: Application,
+    follow: Callable[[], object],
+) -> str:
+    """Run until both applications are done, and return where they were stuck if they were not."""
+    loop = network.loop
+    patience, limit = int(plan.patience * SECOND), int(plan.limit * SECOND)
+    progress, since = -1, loop.now
+
+    def over() -> bool:
+        nonlocal progress, since
+        follow()
+        client.pace()
+        server.pace()
+        made = client.last_progress + server.last_progress
+        if made != progress:
+            progress, since = made, loop.now
+        # A connection that one side lost is over once the other side had its chance to notice.
+        if client.done and server.done:
+            return True
+        lost = client.error or server.error
+        return bool(lost) and (server.connection is None or loop.now - since > SECOND)
+
+    while not over():
+        if loop.now - since > patience:
+            return _where(client, server, f"nothing moved for {plan.patience:g} s")
+        if loop.now > limit:
+            return _where(client, server, f"not at its end after {plan.limit:g} s")
+        loop.run(over, min(loop.now + SECOND // 4, since + patience + 1))
+    return ""
+
+
+def _where(client: Application, server: Application, why: str) -> str:
+    return f"{why}: {client.where()}; {server.where()}"
+
+
+def _follower(capture: Capture) -> Callable[[Observation], None]:
+    """Return what feeds an observation all that was captured since it was last called."""
+    position = 0
+
+    def follow(observation: Observation) -> None:
+        nonlocal position
+        for number, time, point, outbound, raw in capture.since(position):
+            path, _, side = point.rpartition("/")
+            # What enters the boxes at a host's side was sent by that host.
+            sender = (CLIENT if side == SERVER else SERVER) if outbound else side
+            observation.add(number, time, path, side, sender, raw)
+        position = len(capture)
+
+    return follow
+
+
+def _delivered(chains: Mapping[str, Chain]) -> Callable[[bytes, Direction], bytes]:
+    """Return what regular TCP on the first path would deliver of a stream."""
+    first = next(iter(chains.values()))
+
+    def delivered(stream: bytes, direction: Direction) -> bytes:
+        for box in first.boxes if direction is Direction.TO_SERVER else first.boxes[::-1]:
+            stream = box.delivers(stream, direction)
+        return stream
+
+    return delivered
+
+
+def _with_connection(state: StackState, connection: Mapping[str, str | int]) -> StackState:
+    info = dict(connection)
+    mptcp = info.pop("mptcp", None)
+    return msgspec.structs.replace(state, info=info, still_mptcp=None if mptcp is None else bool(mptcp))
+
+
+def _refuse_unplaced(plan: Plan, chains: Mapping[str, Chain]) -> None:
+    """Raise UsageError for a box whose aim names a path that the topology lacks."""
+    for box in plan.boxes:
+        if box.aim is not None and not any(
+            box.aim.includes_path(chain.path, chain.index) for chain in chains.values()
+        ):
+            raise UsageError(
+                f"{box.describe()}: topology {plan.topology.name} has no such path; "
+                f"it has {', '.join(chains)} (0 to {len(chains) - 1})"
+            )
+
+
+@contextmanager
+def _watchdog(seconds: float) -> Iterator[None]:
+    """End a run whose loop does not come back, as with a box in an endless loop, naming where it is."""
+
+    def bite(_: int, frame: FrameType | None) -> None:
+        where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "unknown"
+        raise HarnessError(f"the run did not come back for {seconds:g} s; it was at {where}")
+
+    previous = signal.signal(signal.SIGALRM, bite)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def boxes_of(boxes: Middlebox | Sequence[Middlebox]) -> tuple[Middlebox, ...]:
+    """Return boxes as a tuple, one alone included."""
+    return (boxes,) if isinstance(boxes, Middlebox) else tuple(boxes)

@@ -1,0 +1,230 @@
+"""What the two applications do: who sends how much, when, and who closes; every octet is checked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from mbtest.errors import UsageError
+from mbtest.middlebox import Direction
+from mbtest.network.topology import Role
+from mbtest.results import Stream
+from mbtest.stacks import Connection, ConnectionLost
+
+KIB, MIB = 1024, 1024 * 1024
+PRELUDE = 1024
+"""Octets that a sender sends before further subflows are waited for: joins follow the first data."""
+_READ = 256 * KIB
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """The octets of a run.
+
+    shape: `together`, both send at once; `rounds`, the server answers each request, `rounds` times;
+    `half_close`, the server sends once the client has ended its direction.
+    wait_for_joins: send no more than a prelude before the intended subflows are established or refused.
+    """
+
+    client_sends: int = 0
+    server_sends: int = 0
+    shape: Literal["together", "rounds", "half_close"] = "together"
+    rounds: int = 1
+    wait_for_joins: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sent. Raises UsageError."""
+        for name in ("client_sends", "server_sends"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"workload: {name}={getattr(self, name)}; a size is 0 octets or more")
+        if self.shape == "rounds":
+            for name in ("client_sends", "server_sends"):
+                if self.rounds < 1 or getattr(self, name) < self.rounds:
+                    raise UsageError(f"workload: {self.rounds} rounds need {name} of at least one octet each")
+
+    def sends(self, role: str) -> int:
+        """Return how many octets `client` or `server` sends."""
+        return self.client_sends if role == "client" else self.server_sends
+
+
+def content(seed: int, direction: Direction, size: int) -> bytes:
+    """Return the octets that are sent in a direction: known in advance to both sides.
+
+    They do not repeat, so that octets lost, doubled or moved show at once.
+    """
+    return random.Random(f"{seed}/{direction.value}").randbytes(size)
+
+
+class Application:
+    """One end: writes its octets as the workload allows, reads and checks what arrives, then closes."""
+
+    def __init__(self, role: Role, workload: Workload, seed: int, may_go_on: Callable[[], bool]) -> None:
+        """Prepare `client` or `server`. may_go_on: whether the prelude is over."""
+        out = Direction.TO_SERVER if role == "client" else Direction.TO_CLIENT
+        self.role = role
+        self.direction = out
+        self._workload = workload
+        self._data = content(seed, out, workload.sends(role))
+        self.written = 0
+        self.received = bytearray()
+        self.end_seen = False
+        self.ended = False
+        """Whether this side has said that it sends no more."""
+        self.error = ""
+        self.last_progress = 0
+        self.state: dict[str, str | int] = {}
+        """What the stack said of the connection, just before it was closed."""
+        self._connection: Connection | None = None
+        self._may_go_on = may_go_on
+        self._watching_for_room = False
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection, once there is one."""
+        return self._connection
+
+    @property
+    def done(self) -> bool:
+        """Whether this side has sent and read everything, or was told that the connection is lost."""
+        return bool(self.error) or (self.ended and self.end_seen)
+
+    def begin(self, connection: Connection) -> None:
+        """Work on a connection from now on."""
+        self._connection = connection
+        self._watching_for_room = True
+        connection.watch(self._readable, self._writable)
+
+    def pace(self) -> None:
+        """Look whether more may be written now; called after every round of events."""
+        if self._connection is None or self.done or self.ended or self._watching_for_room:
+            return
+        if self.written < self._allowed() or self._finished_writing():
+            self._watching_for_room = True
+            self._connection.watch(self._readable, self._writable)
+
+    def close(self) -> None:
+        """Close the connection in good order, after asking the stack what it is."""
+        if self._connection is not None:
+            self.state = self._connection.state()
+            self._connection.close()
+
+    def stream(self, peer: Application, delivered: Callable[[bytes, Direction], bytes]) -> Stream:
+        """Return what became of this side's octets at `peer`.
+
+        delivered: what regular TCP through the same boxes makes of a stream.
+        """
+        sent = self._data[: self.written]
+        expected = delivered(self._data, self.direction)[: len(peer.received)]
+        received = bytes(peer.received)
+        rewritten = expected != self._data[: len(expected)]
+        return Stream(
+            direction=self.direction.value,
+            intended=len(self._data),
+            sent=len(sent),
+            received=len(received),
+            first_difference=_first_difference(self._data, received),
+            expected_difference=rewritten and expected == received,
+            end_seen=peer.end_seen,
+            error=self.error or peer.error,
+        )
+
+    def where(self) -> str:
+        """Return in words how far this side has come."""
+        if self._connection is None:
+            return f"{self.role} has no connection"
+        words = [f"{self.role} wrote {self.written} of {len(self._data)} octets"]
+        words.append(f"read {len(self.received)}")
+        if not self.end_seen:
+            words.append("waits for the end of its peer's stream")
+        if self.error:
+            words.append(f"was told {self.error}")
+        return ", ".join(words)
+
+    # -- what may be written when -----------------------------------------------------------------
+
+    def _allowed(self) -> int:
+        """Return up to where the stream may be written now."""
+        workload, total = self._workload, len(self._data)
+        if workload.shape == "half_close" and self.role == "server" and not self.end_seen:
+            return 0
+        if workload.shape == "rounds":
+            chunk = total // workload.rounds
+            other = workload.sends("server" if self.role == "client" else "client") // workload.rounds
+            whole = len(self.received) // other
+            number = whole + (self.role == "client")
+            allowed = total if number >= workload.rounds else number * chunk
+        else:
+            allowed = total
+        return allowed if self._may_go_on() else min(allowed, PRELUDE)
+
+    def _finished_writing(self) -> bool:
+        if self.written < len(self._data):
+            return False
+        waits = self._workload.shape == "half_close" and self.role == "server" and not self.end_seen
+        return not waits and self._may_go_on()
+
+    def _writable(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if not connection.connected():
+                return
+            view = memoryview(self._data)
+            while self.written < (allowed := self._allowed()):
+                taken = connection.send(view[self.written : min(allowed, self.written + _READ)])
+                if not taken:
+                    return
+                self.written += taken
+                self.last_progress += 1
+            if self._finished_writing() and not self.ended:
+                connection.shutdown()
+                self.ended = True
+                self.last_progress += 1
+            self._watching_for_room = False
+            connection.watch(None if self.end_seen else self._readable, None)
+        except ConnectionLost as lost:
+            self._lost(lost)
+
+    def _readable(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if not connection.connected():
+                return
+            data = connection.receive(_READ)
+        except ConnectionLost as lost:
+            self._lost(lost)
+            return
+        if data is None:
+            return
+        self.last_progress += 1
+        if data:
+            self.received += data
+        else:
+            self.end_seen = True
+            connection.watch(None, self._writable if self._watching_for_room else None)
+
+    def _lost(self, lost: ConnectionLost) -> None:
+        self.error = lost.reason
+        if self._connection is not None:
+            self._connection.watch(None, None)
+
+
+def _first_difference(sent: bytes, received: bytes) -> int | None:
+    """Return the stream offset of the first octet that was not sent so, None where all received ones were."""
+    if sent[: len(received)] == received:
+        return None
+    low, high = 0, min(len(sent), len(received))
+    if sent[:high] == received[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if sent[low:middle] == received[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,113 @@
+"""`mbtest list`: what there is, for people and as JSON."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+
+from mbtest import content
+from mbtest.harness.catalogue import cases
+from mbtest.harness.topologies import topologies
+from mbtest.middlebox import Middlebox, parameters
+from mbtest.stacks import STACKS
+
+
+def show(what: str, as_json: bool) -> None:
+    """Print a list: `cases`, `boxes`, `topologies` or `stacks`. Raises UsageError for broken content."""
+    entries = {"cases": _cases, "boxes": _boxes, "topologies": _topologies, "stacks": _stacks}[what]()
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(entries), indent=1) + b"\n")
+        return
+    console = Console(highlight=False)
+    group = ""
+    for entry in entries:
+        if entry.get("topic", "") != group:
+            group = entry["topic"]
+            console.print(f"\n[bold]{escape(group)}[/]")
+        console.print(f"[bold cyan]{escape(entry['name'])}[/]  {escape(entry['summary'])}", soft_wrap=True)
+        for line in entry["details"]:
+            console.print(f"    {escape(line)}", style="dim", soft_wrap=True)
+
+
+def _cases() -> list[dict[str, Any]]:
+    return [
+        {
+            "topic": case.topic,
+            "name": case.id,
+            "summary": case.title,
+            "level": case.level,
+            "requirements": case.requirements,
+            "families": case.families,
+            "directions": [direction.value for direction in case.directions],
+            "checksums": case.checksums,
+            "topology": case.topology,
+            "details": [f"{case.level}: {', '.join(case.requirements)}"] if case.requirements else [],
+        }
+        for case in cases().values()
+    ]
+
+
+def _boxes() -> list[dict[str, Any]]:
+    found = []
+    for name, box in content.classes("middleboxes", Middlebox).items():
+        known = [parameter for parameter in parameters(box) if parameter.name != "aim"]
+        details = []
+        for parameter in known:
+            words = [f"{parameter.name}={parameter.default or '(must be given)'}:", parameter.meaning]
+            if parameter.choices:
+                words.append(f"[{', '.join(parameter.choices)}]")
+            if parameter.limits:
+                words.append(f"({parameter.limits})")
+            details.append(" ".join(word for word in words if word))
+        summary = " ".join((inspect.getdoc(box) or "").split("\n\n")[0].split())
+        found.append(
+            {
+                "name": name,
+                "summary": summary,
+                "parameters": [parameter._asdict() for parameter in known],
+                "details": details,
+            }
+        )
+    return found
+
+
+def _topologies() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": topology.name,
+            "summary": topology.description,
+            "paths": [msgspec.structs.asdict(path) for path in topology.paths],
+            "details": [
+                f"{path.name}: {path.client} to {path.server}"
+                + (
+                    ""
+                    if path.ideal
+                    else f", {path.delay_us} us, {path.rate_bps or 'any'} bit/s, loss {path.loss:g}"
+                )
+                for path in topology.paths
+            ],
+        }
+        for topology in topologies()
+    ]
+
+
+def _stacks() -> list[dict[str, Any]]:
+    found = []
+    for stack in STACKS.values():
+        lacking = stack.lacks()
+        able = sorted(capability.value for capability in stack.capabilities())
+        found.append(
+            {
+                "name": stack.name,
+                "summary": stack.summary,
+                "capabilities": able,
+                "lacks": lacking,
+                "details": [lacking or f"can: {', '.join(able) or 'regular TCP'}"],
+            }
+        )
+    return found

@@ -1,0 +1,100 @@
+"""What gateways share that change the data of a stream: numbers carried on, sizes kept, removals answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mbtest.middlebox.direction import Direction
+from mbtest.middlebox.flows import Flow, FlowTable, HalfFlow
+from mbtest.middlebox.numbers import MovedHalf, mend_sack
+from mbtest.middlebox.pieces import cut, sized
+from mbtest.middlebox.stream import StreamMap
+from mbtest.wire import ACK, URG, Segment, Timestamps
+
+Change = Callable[[MovedHalf, int, bytes], bytes]
+"""Takes one direction of a flow, the stream offset of some data, and the data (none before a FIN); returns
+the data with changes of the same length made. May add edits to the map at or behind `settled`, which is as
+far as the stream was seen before."""
+Send = Callable[[Segment, Direction, str], None]
+
+
+class StreamGateway:
+    """Carries the segments of all flows that pass through the edits of their streams.
+
+    mtu: largest IP packet, octets, that a segment may grow to; what grows larger is cut.
+    send: sends what the gateway has to answer for itself.
+    """
+
+    def __init__(self, mtu: int, send: Send) -> None:
+        """Begin with no flow."""
+        self._mtu = mtu
+        self._send = send
+        self._flows = FlowTable()
+        self._moved: dict[HalfFlow, MovedHalf] = {}
+
+    def carry(
+        self, segment: Segment, direction: Direction, change: Change | None = None
+    ) -> Sequence[Segment]:
+        """Return the segments to send on in place of `segment`, after `change` had a look at its data.
+
+        A segment with data and a wrong checksum is passed as it is: its receiver will discard it.
+        """
+        if segment.payload_length and not segment.checksum_is_right():
+            return (segment,)
+        flow = self._flows.flow(segment, direction)
+        moved = self._half(flow, segment, direction)
+        start, data = moved.half.offset(segment.seq + segment.syn), segment.payload
+        if change is not None and (data or segment.fin):
+            data = change(moved, start, data)
+        end = flow.sight(segment, direction).end
+        if data or segment.fin:
+            moved.settled = max(moved.settled, end)
+        if segment.fin:
+            moved.length = end
+        if moved.length is not None:
+            moved.edits.close(moved.length)
+        out = self._answered(segment, flow, direction)
+        if moved.edits:
+            out = self._shifted(out, moved, start)
+            data = moved.edits.rewrite(start, data)
+        if data == segment.payload:
+            return (out,)
+        out = out.replace(payload=data)
+        if not data and not segment.fin:
+            self._acknowledge(moved, end, flow, direction)
+        room = max(segment.payload_length, self._mtu - segment.payload_offset)
+        return cut(out, sized(len(data), room)) if len(data) > room else (out,)
+
+    def _half(self, flow: Flow, segment: Segment, direction: Direction) -> MovedHalf:
+        half = flow.half(segment, direction)
+        if half not in self._moved:
+            self._moved[half] = MovedHalf(half, StreamMap())
+        return self._moved[half]
+
+    def _answered(self, segment: Segment, flow: Flow, direction: Direction) -> Segment:
+        """Return `segment` with what it acknowledges in the numbers of the data's sender."""
+        half = flow.halves.get(direction.reverse)
+        if half is None or not segment.has_ack:
+            return segment
+        moved = self._moved[half]
+        moved.answer = segment
+        if not moved.edits:
+            return segment
+        return segment.replace(ack=moved.backward(segment.ack), options=mend_sack(segment, moved.block))
+
+    def _shifted(self, segment: Segment, moved: MovedHalf, start: int) -> Segment:
+        """Return `segment` with its own numbers in the numbers of its receiver."""
+        urgent = None
+        if segment.flags & URG:
+            urgent = moved.edits.forward(start + segment.urgent) - moved.edits.forward(start)
+        return segment.replace(seq=moved.forward(segment.seq), urgent=urgent)
+
+    def _acknowledge(self, moved: MovedHalf, end: int, flow: Flow, direction: Direction) -> None:
+        """Acknowledge data of which nothing is left, where its receiver has all before it: it never will."""
+        last = moved.answer
+        if last is None or moved.half.offset(ack := moved.backward(last.ack)) < end:
+            return
+        seq = self._half(flow, last, direction.reverse).forward(last.next_seq)
+        stamps = [option for option in last.options if isinstance(option, Timestamps)]
+        answer = last.replace(seq=seq, ack=ack, flags=ACK, urgent=0, options=stamps, payload=b"")
+        self._send(answer, direction.reverse, "acknowledged data that it removed")

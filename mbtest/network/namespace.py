@@ -1,0 +1,61 @@
+"""Anonymous network namespaces: nothing but a descriptor holds them, so they go when the process goes."""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import netns
+
+from mbtest.errors import UsageError
+
+_THIS = "/proc/thread-self/ns/net"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Namespace:
+    """A network namespace of its own, empty but for a loopback interface that is down."""
+
+    def __init__(self) -> None:
+        """Make it; the calling thread stays where it is. Raises OSError without the privileges."""
+        home = os.open(_THIS, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if _libc.unshare(netns.CLONE_NEWNET) != 0:
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code), "unshare(CLONE_NEWNET)")
+            self._descriptor = os.open(_THIS, os.O_RDONLY | os.O_CLOEXEC)
+            netns.setns(home, netns.CLONE_NEWNET)
+        finally:
+            os.close(home)
+
+    def fileno(self) -> int:
+        """Return the descriptor that holds the namespace, fit for setns(2)."""
+        return self._descriptor
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Run a block of code in the namespace, and come back."""
+        with netns.NetNS(nspath=f"/proc/self/fd/{self._descriptor}"):
+            yield
+
+    def close(self) -> None:
+        """Let go of the namespace; the kernel takes it down when no socket is left in it."""
+        os.close(self._descriptor)
+
+
+def set_sysctl(name: str, value: object) -> None:
+    """Set a parameter of the network namespace that the thread is in. Raises UsageError.
+
+    name: as in `net.ipv4.tcp_sack`, its parts separated by '.'; an interface's name may hold none.
+    """
+    try:
+        Path("/proc/sys", *name.split(".")).write_text(f"{value}\n", encoding="ascii")
+    except FileNotFoundError:
+        raise UsageError(f"sysctl {name}: this kernel does not have it; build it with the feature") from None
+    except OSError as error:
+        raise UsageError(
+            f"sysctl {name}: {error.strerror}; /proc/sys must be writable (in a container: run it with "
+            "--privileged, or --security-opt systempaths=unconfined)"
+        ) from None

@@ -1,0 +1,213 @@
+"""The schema of `result.json`: what a run of the suite leaves behind, and all that reports are made from.
+
+Times are microseconds of a run's clock unless a name says otherwise. Frame numbers count from 1, as in
+the run's capture and in the tools that read it.
+"""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mbtest.errors import UsageError
+
+SCHEMA = 1
+
+
+class Outcome(enum.StrEnum):
+    """What happened."""
+
+    MULTIPATH = "multipath"
+    FEWER_SUBFLOWS = "fewer_subflows"
+    FELL_BACK = "fell_back"
+    RESET = "reset"
+    STALLED = "stalled"
+    CORRUPTED = "corrupted"
+
+
+class Fallback(enum.StrEnum):
+    """How a connection came to be regular TCP."""
+
+    IN_HANDSHAKE = "in_handshake"
+    WITHOUT_SIGNAL = "without_signal"
+    INFINITE_MAPPING = "infinite_mapping"
+
+
+class Verdict(enum.StrEnum):
+    """Whether it is right."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    NON_STRICT = "non_strict"
+    FAIL = "fail"
+    INFORMATIONAL = "informational"
+    UNSUPPORTED = "unsupported"
+    INCONCLUSIVE = "inconclusive"
+    HARNESS_ERROR = "harness_error"
+
+
+class Level(enum.StrEnum):
+    """What the RFC's word for a requirement is (RFC 2119)."""
+
+    MUST = "MUST"
+    SHOULD = "SHOULD"
+    MAY = "MAY"
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """A packet that shows something. frame: its number in the capture; 0 where no packet shows it."""
+
+    frame: int
+    words: str
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One expectation and what came of it."""
+
+    expected: str
+    actual: str
+    met: bool
+    level: Level = Level.MUST
+    requirement: str = ""
+    """An id as `RFC8684-3.7/syn-option-lost`; empty where the case's own requirements apply."""
+    evidence: tuple[Evidence, ...] = ()
+
+
+class BoxUse(msgspec.Struct, frozen=True):
+    """A box on a path, and how many packets it changed, split, withheld or sent."""
+
+    path: str
+    box: str
+    deeds: int
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """The octets of one direction, as the two applications know them."""
+
+    direction: Literal["to_server", "to_client"]
+    intended: int
+    sent: int
+    received: int
+    first_difference: int | None = None
+    """Stream offset of the first octet that differs from what was sent."""
+    expected_difference: bool = False
+    """Whether regular TCP through the same boxes would have delivered the same octets."""
+    end_seen: bool = False
+    """Whether the reader was told of the end of the stream."""
+    error: str = ""
+    """What the reader or writer was told instead: an errno name."""
+
+
+class StackState(msgspec.Struct, frozen=True):
+    """What a stack says of itself at the end."""
+
+    name: str
+    still_mptcp: bool | None = None
+    """Whether the connection's socket still speaks MPTCP; None where the stack cannot tell."""
+    counters: dict[str, int] = {}
+    """Those that moved during the run, by name, as `MPTcpExtMPFailTx`."""
+    info: dict[str, str | int] = {}
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One case with chosen stacks, address family, direction, checksum and seed."""
+
+    id: str
+    """Unique: case, stacks, family, direction and checksum, separated by slashes."""
+    case: str
+    topic: str
+    """The file of the case, as `splitting`."""
+    title: str
+    """The case's claim in one sentence."""
+    client: str
+    server: str
+    family: Literal["v4", "v6", "mixed"]
+    direction: Literal["to_server", "to_client"]
+    checksum: bool
+    """Whether DSS checksums were asked for."""
+    seed: int
+    topology: str
+    verdict: Verdict
+    outcome: Outcome | None
+    """None where the run did not get as far as having one."""
+    fallback: Fallback | None = None
+    reason: str
+    """The verdict in words."""
+    level: Level
+    requirements: tuple[str, ...] = ()
+    seconds: float
+    findings: tuple[Finding, ...] = ()
+    boxes: tuple[BoxUse, ...] = ()
+    streams: tuple[Stream, ...] = ()
+    stacks: dict[str, StackState] = {}
+    """By host: client, server."""
+    artifacts: dict[str, str] = {}
+    """Paths relative to the run directory: `capture`."""
+    repeat: str
+    """The command that repeats this run."""
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how the runs were made."""
+
+    mbtest: str
+    revision: str
+    """Git revision of the checkout, `-dirty` where it was changed; empty outside of one."""
+    kernel: str
+    machine: str
+    python: str
+    processors: int
+    libraries: dict[str, str]
+    privileges: str
+    """`root` or `user namespace`."""
+    started: str
+    """ISO 8601, UTC."""
+    seconds: float
+    command: str
+    seed: int
+    jobs: int
+    sysctls: dict[str, str]
+    """net.mptcp.* and the like as a fresh namespace has them."""
+    interrupted: bool = False
+
+
+class Results(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one `mbtest run` found."""
+
+    schema: int = SCHEMA
+    provenance: Provenance
+    runs: tuple[Run, ...]
+
+    def tally(self) -> dict[Verdict, int]:
+        """Return how many runs have each verdict, in the order of `Verdict`, zeros left out."""
+        counts = {verdict: sum(run.verdict is verdict for run in self.runs) for verdict in Verdict}
+        return {verdict: count for verdict, count in counts.items() if count}
+
+
+def write(results: Results, directory: Path) -> Path:
+    """Write `result.json` into a run directory, whole or not at all, and return its path."""
+    target = directory / "result.json"
+    draft = directory / ".result.json.new"
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
+    draft.replace(target)
+    return target
+
+
+def read(directory: Path) -> Results:
+    """Read a run directory's `result.json`. Raises UsageError that names file, field and remedy."""
+    path = directory / "result.json"
+    try:
+        results = msgspec.json.decode(path.read_bytes(), type=Results)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{directory}: no result.json here; give the directory that `mbtest run` wrote"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path}: {error}; it was not written by this version of mbtest") from None
+    if results.schema != SCHEMA:
+        raise UsageError(f"{path}: schema {results.schema}, this mbtest reads {SCHEMA}")
+    return results

@@ -1,0 +1,40 @@
+"""The words that cases are written in, in one place: `from mbtest.testing import ...`."""
+
+from mbtest.harness.case import (
+    BOTH_WAYS,
+    MAY,
+    MUST,
+    SHOULD,
+    TO_CLIENT,
+    TO_SERVER,
+    case,
+)
+from mbtest.harness.expect import (
+    HANDSHAKE,
+    CapableAgain,
+    Checksums,
+    Counted,
+    FellBack,
+    Interfered,
+    NoFalseData,
+    NoMptcpOptions,
+    NoSubflowOn,
+    OneOf,
+    Sends,
+    Subflows,
+    Unharmed,
+)
+from mbtest.harness.fixture import RunFixture, Trial
+from mbtest.harness.workload import KIB, MIB, Workload
+from mbtest.middlebox import MILLISECOND, SECOND, Aim, Direction, Kind, Subflow
+from mbtest.observe import CLIENT, SERVER, Stage
+from mbtest.results import Fallback, Outcome
+from mbtest.stacks import Capability
+
+__all__ = [
+    "BOTH_WAYS", "CLIENT", "HANDSHAKE", "KIB", "MAY", "MIB", "MILLISECOND", "MUST", "SECOND", "SERVER",
+    "SHOULD", "TO_CLIENT", "TO_SERVER", "Aim", "Capability", "CapableAgain", "Checksums", "Counted",
+    "Direction", "Fallback", "FellBack", "Interfered", "Kind", "NoFalseData", "NoMptcpOptions",
+    "NoSubflowOn", "OneOf", "Outcome", "RunFixture", "Sends", "Stage", "Subflow", "Subflows", "Trial",
+    "Unharmed", "Workload", "case",
+]  # fmt: skip

@@ -1,0 +1,148 @@
+"""`mbtest show RUN`: one run as a transcript in the terminal, from `result.json` and the capture alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from mbtest import results
+from mbtest.errors import UsageError
+from mbtest.network.capture import CapturedFrame, read_capture
+from mbtest.results import Finding, Run
+from mbtest.wire import NoOperation, Segment, Seq32, WireError, decode
+from mbtest.wire.describe import flag_names, option_words
+
+QUIET = 8
+"""Packets in a row without anything to tell that are shown before the rest is summed up."""
+
+
+def show(directory: Path, wanted: str) -> None:
+    """Print the run whose id is, or alone contains, `wanted`. Raises UsageError."""
+    found = results.read(directory)
+    run = _find(found.runs, wanted, directory)
+    console = Console(highlight=False)
+    for line in head(run):
+        console.print(Text(line), soft_wrap=True)
+    capture = run.artifacts.get("capture")
+    if capture is None:
+        console.print(Text("no packets were captured"))
+        return
+    path = directory / capture
+    if not path.exists():
+        raise UsageError(f"{path}: the capture is not there; it was moved or deleted since the run")
+    console.print()
+    for line in packets(read_capture(path), {e.frame for f in run.findings if not f.met for e in f.evidence}):
+        console.print(Text(line), soft_wrap=True)
+    console.print()
+    console.print(Text(f"capture: {path}"), soft_wrap=True)
+    console.print(Text(f"repeat:  {run.repeat}"), soft_wrap=True)
+
+
+def _find(runs: tuple[Run, ...], wanted: str, directory: Path) -> Run:
+    exact = [run for run in runs if run.id == wanted]
+    if exact:
+        return exact[0]
+    found = [run for run in runs if wanted in run.id]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(f"no run {wanted!r} in {directory}; `mbtest list cases` and the report show ids")
+    some = ", ".join(run.id for run in found[:4])
+    raise UsageError(
+        f"{wanted!r} is part of {len(found)} runs; name one: {some}{', ...' if len(found) > 4 else ''}"
+    )
+
+
+def head(run: Run) -> list[str]:
+    """Return what was run, what was expected and seen."""
+    outcome = f"{run.outcome.value}" if run.outcome else "no outcome"
+    if run.fallback:
+        outcome += f" ({run.fallback.value.replace('_', ' ')})"
+    lines = [
+        run.id,
+        run.title,
+        f"verdict {run.verdict.value.upper()}, outcome {outcome}: {run.reason}",
+    ]
+    lines += [f"box on {use.path}: {use.box}, {use.deeds} packets" for use in run.boxes]
+    for stream in run.streams:
+        if stream.intended:
+            what = f"{stream.received} of {stream.intended} octets read"
+            what += (
+                ""
+                if stream.first_difference is None
+                else f", the first difference at {stream.first_difference}"
+            )
+            lines.append(
+                f"stream {stream.direction}: {what}" + (f", told {stream.error}" if stream.error else "")
+            )
+    lines += [_finding(finding) for finding in run.findings]
+    for role, state in run.stacks.items():
+        moved = {name: value for name, value in state.counters.items() if name.startswith("MPTcpExt")}
+        words = ", ".join(f"{name.removeprefix('MPTcpExt')} {value}" for name, value in moved.items())
+        lines.append(f"{role} ({state.name}): {words or 'no MPTCP counter moved'}")
+    return lines
+
+
+def _finding(finding: Finding) -> str:
+    if not finding.expected:
+        return f"  noted: {finding.actual}"
+    frames = ", ".join(str(evidence.frame) for evidence in finding.evidence if evidence.frame)
+    where = f" (frames {frames})" if frames else ""
+    if finding.met:
+        return f"  met: {finding.expected}"
+    return f"  NOT MET, {finding.level.value}: expected {finding.expected}; seen: {finding.actual}{where}"
+
+
+def packets(frames: list[CapturedFrame], marked: set[int]) -> list[str]:
+    """Return the packets, a line each, runs of uneventful ones summed up. marked: frames to point at."""
+    bases: dict[tuple[str, bytes], Seq32] = {}
+    lines: list[str] = []
+    quiet: list[str] = []
+
+    def flush() -> None:
+        if len(quiet) > QUIET:
+            lines.extend(quiet[: QUIET // 2])
+            lines.append(f"         ... {len(quiet) - QUIET} packets more of the same kind ...")
+            lines.extend(quiet[-QUIET // 2 :])
+        else:
+            lines.extend(quiet)
+        quiet.clear()
+
+    for frame in frames:
+        line, eventful = _packet(frame, bases)
+        pointer = ">>" if frame.number in marked else "  "
+        text = f"{pointer}{line}"
+        if eventful or frame.number in marked:
+            flush()
+            lines.append(text)
+        else:
+            quiet.append(text)
+    flush()
+    return lines
+
+
+def _packet(frame: CapturedFrame, bases: dict[tuple[str, bytes], Seq32]) -> tuple[str, bool]:
+    """Return a packet in one line, and whether it tells something."""
+    side = frame.side
+    arrow = "->" if frame.to_server else "<-"
+    passed = "out" if frame.outbound else "in "
+    where = f"{frame.number:>5} {frame.time_us / 1e6:9.6f} {frame.point:>14} {passed} {arrow}"
+    said = "".join(f"\n{'':>24}# {comment}" for comment in frame.comments)
+    try:
+        packet = decode(frame.raw)
+    except WireError as error:
+        return f"{where} undecodable: {error}{said}", True
+    if not isinstance(packet, Segment):
+        return f"{where} IP protocol {packet.protocol}, {len(packet)} octets{said}", True
+    source, destination = packet.flow
+    if packet.syn:
+        bases[side, source] = packet.seq
+    seq = packet.seq - bases.setdefault((side, source), packet.seq)
+    ack = packet.ack - bases[side, destination] if (side, destination) in bases else int(packet.ack)
+    words = [option_words(option) for option in packet.options if not isinstance(option, NoOperation)]
+    words = [word for word in words if packet.syn or not word.startswith("timestamps")]
+    text = f"{where} {flag_names(packet.flags)} seq {seq} ack {ack} length {packet.payload_length}"
+    text += f" [{', '.join(words)}]" if words else ""
+    return text + said, bool(frame.comments) or packet.flags & 0x07 != 0

@@ -1,0 +1,74 @@
+"""A box that changes data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from mbtest.errors import UsageError
+from mbtest.middlebox import Direction, Edit, Middlebox, MovedHalf, Parameter, StreamGateway
+from mbtest.wire import Segment
+
+
+class RewritePayload(Middlebox):
+    """Changes octets at given places of the stream, as an application gateway (FTP, SIP, HTTP) does.
+
+    Where lengths change, sequence and acknowledgment numbers and SACK blocks are carried on behind the
+    place, and segments that grow above `mtu` are cut. Options, MPTCP's included, are not touched; nor
+    are segments whose checksum is wrong. Aim it at a direction; without an aim it changes both.
+
+    Changes of the same length are made in every segment that the aim hits. Others are made where the aim
+    hits the first segment that reaches the place, and then in every segment.
+    """
+
+    at: Annotated[int | tuple[int, ...], Parameter("stream offsets of the changes", "octets", 0)] = 0
+    put: Annotated[bytes | None, Parameter("octets put there; none flips those that are there")] = None
+    cut: Annotated[int | None, Parameter("octets removed; none: as many as are put", "octets", 0)] = None
+    xor: Annotated[bytes, Parameter("mask for the octets to flip, from the place on")] = b"\xff"
+    every: Annotated[int | None, Parameter("repeat the last change at this distance", "octets", 1)] = None
+    mtu: Annotated[int, Parameter("largest IP packet made", "octets", 576, 65535)] = 1500
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at = (self.at,) if isinstance(self.at, int) else self.at
+        self._flips = self.put is None and self.cut is None
+        inserted = self.put or b""
+        self._edit = Edit(0, len(inserted) if self.cut is None else self.cut, inserted)
+        self._span = len(self.xor) if self._flips else self._edit.removed
+        gaps = [later - place for place, later in zip(self._at, self._at[1:], strict=False)]
+        if not self._at or min([*gaps, self.every or self._span or 1]) < (self._span or 1):
+            raise UsageError(
+                f"RewritePayload: at={self.at}, every={self.every}: places are in order, {self._span or 1} "
+                "octets apart or more"
+            )
+
+    def start(self) -> None:
+        self._gateway = StreamGateway(self.mtu, self.send)
+
+    def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
+        return self._gateway.carry(segment, direction, self._change)
+
+    def pass_by(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
+        """Carry on numbers, and make the changes that were begun."""
+        return self._gateway.carry(segment, direction)
+
+    def _change(self, moved: MovedHalf, start: int, data: bytes) -> bytes:
+        """Return `data` with its changes of the same length; have others made from here on."""
+        end = start + len(data)
+        if self._edit.growth:
+            for place in self._places(moved.settled, end, 1):
+                moved.edits.add(self._edit._replace(at=place))
+            return data
+        octets = bytearray(data)
+        for place in self._places(start, end, self._span):
+            for position in range(max(place, start), min(place + self._span, end)):
+                at, number = position - start, position - place
+                octets[at] = octets[at] ^ self.xor[number] if self._flips else self._edit.inserted[number]
+        return bytes(octets)
+
+    def _places(self, start: int, end: int, span: int) -> Iterator[int]:
+        """Return the places at which a change of `span` octets meets the octets from `start` to `end`."""
+        yield from (place for place in self._at if place < end and place + span > start)
+        if self.every:
+            place = self._at[-1] + max(1, -((self._at[-1] + span - 1 - start) // self.every)) * self.every
+            yield from range(place, end, self.every)

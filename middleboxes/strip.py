@@ -1,0 +1,55 @@
+"""A box that removes TCP options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from mbtest.middlebox import Direction, Middlebox, Parameter
+from mbtest.wire import EndOfOptionList, MptcpOption, NoOperation, Segment, TcpOption
+
+Forms = type[TcpOption] | tuple[type[TcpOption], ...]
+
+
+class StripOptions(Middlebox):
+    """Removes TCP options, as an option-scrubbing firewall does; where none is named, all of MPTCP's.
+
+    An option goes when any of the three parameters names it. Deleting moves up those behind it;
+    overwriting with NOPs leaves all in place; End of Option List hides all that stands behind it, too
+    (seen in the field). Data, numbers and the options that are not named pass as they are.
+    """
+
+    forms: Annotated[Forms, Parameter("option classes of mbtest.wire, one or several: MpCapable, ...")] = ()
+    kinds: Annotated[tuple[int, ...], Parameter("option kinds", low=2, high=255)] = ()
+    subtypes: Annotated[tuple[int, ...], Parameter("subtypes of MPTCP options", low=0, high=15)] = ()
+    manner: Annotated[
+        Literal["delete", "nop", "end-of-list"], Parameter("what is left in the option's place")
+    ] = "delete"
+
+    def start(self) -> None:
+        named = self.forms if isinstance(self.forms, tuple) else (self.forms,)
+        self._forms = named if named or self.kinds or self.subtypes else (MptcpOption,)
+
+    def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
+        if self.manner == "delete" and not self.kinds and not self.subtypes:
+            return (segment.without_options(*self._forms),)
+        options = segment.options
+        named = [self._is_named(option) for option in options]
+        if not any(named):
+            return (segment,)
+        left: list[TcpOption] = []
+        for option, goes in zip(options, named, strict=True):
+            if not goes:
+                left.append(option)
+            elif self.manner == "nop":
+                left += [NoOperation()] * len(option.encode())
+            elif self.manner == "end-of-list":
+                used = sum(len(option.encode()) for option in left)
+                left.append(EndOfOptionList(bytes(len(segment.option_block) - used - 1)))
+                break
+        return (segment.with_options(left),)
+
+    def _is_named(self, option: TcpOption) -> bool:
+        if isinstance(option, self._forms) or option.kind in self.kinds:
+            return True
+        return isinstance(option, MptcpOption) and option.subtype in self.subtypes

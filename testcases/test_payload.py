@@ -1,0 +1,147 @@
+"""Data changed under way: checksums find it, and MP_FAIL and the infinite mapping follow."""
+
+from __future__ import annotations
+
+from mbtest.testing import (
+    BOTH_WAYS,
+    KIB,
+    MAY,
+    Aim,
+    Fallback,
+    FellBack,
+    Interfered,
+    NoFalseData,
+    OneOf,
+    Outcome,
+    RunFixture,
+    Sends,
+    Trial,
+    Unharmed,
+    case,
+)
+from mbtest.wire import MpFail
+from middleboxes.rewrite_payload import RewritePayload
+
+FAILS = ("RFC8684-3.7/mp-fail", "RFC8684-3.7/infinite-mapping")
+TWO_PATHS = "dual-homed-client"
+
+
+def became_tcp(run: RunFixture, session: Trial) -> None:
+    """One subflow: MP_FAIL from the receiver, one in answer, an infinite mapping, then regular TCP."""
+    session.require(Interfered(RewritePayload))
+    session.expect(Outcome.FELL_BACK)
+    session.expect(FellBack(Fallback.INFINITE_MAPPING))
+    session.expect(Sends(run.receiver, MpFail))
+    session.expect(Sends(run.sender, MpFail))
+    session.expect(Unharmed())
+
+
+@case("payload.first-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+def test_first_mapping_altered(run: RunFixture) -> None:
+    """An octet of the first mapping is altered: MP_FAIL, infinite mapping, regular TCP."""
+    session = run(RewritePayload(at=100, aim=Aim(direction=run.direction)), sends=64 * KIB)
+
+    became_tcp(run, session)
+
+
+@case("payload.middle-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+def test_middle_mapping_altered(run: RunFixture) -> None:
+    """An octet in mid-transfer is altered: MP_FAIL, infinite mapping, regular TCP."""
+    session = run(RewritePayload(at=64 * KIB, aim=Aim(direction=run.direction)), sends=256 * KIB)
+
+    became_tcp(run, session)
+
+
+@case("payload.every-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+def test_data_altered_again_and_again(run: RunFixture) -> None:
+    """An octet of every 4 KiB is altered: after the fallback the altered data reads as over regular TCP."""
+    box = RewritePayload(at=10 * KIB, every=4 * KIB, aim=Aim(direction=run.direction))
+    session = run(box, sends=128 * KIB)
+
+    became_tcp(run, session)
+
+
+@case("payload.longer", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+def test_data_grows(run: RunFixture) -> None:
+    """A gateway inserts 11 octets at 20 KiB: MP_FAIL, infinite mapping, regular TCP."""
+    box = RewritePayload(at=20 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
+    session = run(box, sends=128 * KIB)
+
+    became_tcp(run, session)
+
+
+@case("payload.shorter", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+def test_data_shrinks(run: RunFixture) -> None:
+    """A gateway cuts 7 octets out at 20 KiB: MP_FAIL, infinite mapping, regular TCP."""
+    box = RewritePayload(at=20 * KIB, put=b"", cut=7, aim=Aim(direction=run.direction))
+    session = run(box, sends=128 * KIB)
+
+    became_tcp(run, session)
+
+
+@case("payload.longer-at-start", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+def test_data_grows_at_the_start(run: RunFixture) -> None:
+    """A gateway puts 30 octets in front of the first data: MP_FAIL, infinite mapping, regular TCP."""
+    box = RewritePayload(
+        at=0, put=b"X-Forwarded-For: 192.0.2.1\r\n\r\n", cut=0, aim=Aim(direction=run.direction)
+    )
+    session = run(box, sends=64 * KIB)
+
+    became_tcp(run, session)
+
+
+@case("payload.unnoticed", requires="RFC8684-3.7/no-checksum-no-detection", directions=BOTH_WAYS, level=MAY)
+def test_altered_without_checksums(run: RunFixture) -> None:
+    """Without checksums an altered octet is not noticed: the application reads it, as over regular TCP."""
+    session = run(RewritePayload(at=20 * KIB, aim=Aim(direction=run.direction)), sends=64 * KIB)
+
+    session.require(Interfered(RewritePayload))
+    session.expect(Unharmed())
+
+
+@case("payload.longer-without-checksums", requires="RFC8684-6/unmapped-data", directions=BOTH_WAYS, waits=5)
+def test_data_grows_without_checksums(run: RunFixture) -> None:
+    """Data grows and no checksum guards it: mappings no longer fit, and the host must not stall."""
+    box = RewritePayload(at=20 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
+    session = run(box, sends=128 * KIB)
+
+    session.require(Interfered(RewritePayload))
+    session.expect(OneOf(Outcome.FELL_BACK, Outcome.RESET, Outcome.MULTIPATH, Outcome.CORRUPTED))
+
+
+@case(
+    "payload.joined-subflow",
+    requires="RFC8684-3.7/mp-fail-rst",
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    topology=TWO_PATHS,
+)
+def test_altered_on_the_joined_subflow(run: RunFixture) -> None:
+    """Data is altered on one of two subflows: it is reset with MP_FAIL, the data comes again on the other."""
+    box = RewritePayload(at=10 * KIB, aim=Aim(path=1, direction=run.direction))
+    session = run(box, sends=2048 * KIB)
+
+    session.require(Interfered(RewritePayload))
+    session.expect(NoFalseData())
+    session.expect(Unharmed())
+    session.expect(Outcome.FEWER_SUBFLOWS)
+    session.expect(Sends(run.receiver, MpFail))
+
+
+@case(
+    "payload.initial-subflow",
+    requires="RFC8684-3.7/mp-fail-rst",
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    topology=TWO_PATHS,
+)
+def test_altered_on_the_initial_subflow_of_two(run: RunFixture) -> None:
+    """Data is altered on the initial of two subflows: it is reset with MP_FAIL, the joined one carries on."""
+    box = RewritePayload(at=100 * KIB, aim=Aim(path=0, direction=run.direction))
+    session = run(box, sends=2048 * KIB)
+
+    session.require(Interfered(RewritePayload))
+    session.expect(NoFalseData())
+    session.expect(Unharmed())
+    session.expect(Outcome.FEWER_SUBFLOWS)
+    session.expect(Sends(run.receiver, MpFail))
