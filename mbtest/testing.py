@@ -11,6 +11,7 @@ from mbtest.harness.case import (
 )
 from mbtest.harness.expect import (
     HANDSHAKE,
+    AnswersMpFail,
     CapableAgain,
     Checksums,
     Counted,
@@ -33,7 +34,8 @@ from mbtest.stacks import Capability
 
 __all__ = [
     "BOTH_WAYS", "CLIENT", "HANDSHAKE", "KIB", "MAY", "MIB", "MILLISECOND", "MUST", "SECOND", "SERVER",
-    "SHOULD", "TO_CLIENT", "TO_SERVER", "Aim", "Capability", "CapableAgain", "Checksums", "Counted",
+    "SHOULD", "TO_CLIENT", "TO_SERVER", "Aim", "AnswersMpFail",
+    "Capability", "CapableAgain", "Checksums", "Counted",
     "Direction", "Fallback", "FellBack", "Interfered", "Kind", "NoFalseData", "NoMptcpOptions",
     "NoSubflowOn", "OneOf", "Outcome", "RunFixture", "Sends", "Stage", "Subflow", "Subflows", "Trial",
     "Unharmed", "Workload", "case",

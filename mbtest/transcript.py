@@ -11,7 +11,19 @@ from mbtest import results
 from mbtest.errors import UsageError
 from mbtest.network.capture import CapturedFrame, read_capture
 from mbtest.results import Finding, Run
-from mbtest.wire import NoOperation, Segment, Seq32, WireError, decode
+from mbtest.wire import (
+    FIN,
+    RST,
+    SYN,
+    Dss,
+    MpCapable,
+    MptcpOption,
+    NoOperation,
+    Segment,
+    Seq32,
+    WireError,
+    decode,
+)
 from mbtest.wire.describe import flag_names, option_words
 
 QUIET = 8
@@ -145,4 +157,15 @@ def _packet(frame: CapturedFrame, bases: dict[tuple[str, bytes], Seq32]) -> tupl
     words = [word for word in words if packet.syn or not word.startswith("timestamps")]
     text = f"{where} {flag_names(packet.flags)} seq {seq} ack {ack} length {packet.payload_length}"
     text += f" [{', '.join(words)}]" if words else ""
-    return text + said, bool(frame.comments) or packet.flags & 0x07 != 0
+    return text + said, bool(frame.comments) or packet.flags & (SYN | FIN | RST) != 0 or _is_signal(packet)
+
+
+def _is_signal(segment: Segment) -> bool:
+    """Whether a segment has an MPTCP option beyond the plain mappings and Data ACKs of a transfer."""
+    for option in segment.options:
+        if isinstance(option, Dss):
+            if option.infinite or option.data_fin:
+                return True
+        elif isinstance(option, MptcpOption) and not isinstance(option, MpCapable):
+            return True
+    return False

@@ -22,4 +22,4 @@ class ClampMss(Middlebox):
         if mss is None or mss.size <= self.size:
             return (segment,)
         clamped = MaximumSegmentSize(self.size)
-        return (segment.with_options(clamped if option is mss else option for option in segment.options),)
+        return (segment.with_options(clamped if option == mss else option for option in segment.options),)

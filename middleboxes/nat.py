@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated
 
+from mbtest.errors import UsageError
 from mbtest.middlebox import Behaviour, Bindings, Direction, Middlebox, Parameter, Ports, port_of, quoted
 from mbtest.wire import Address, Packet, Segment
 
@@ -29,6 +30,12 @@ class TranslateAddresses(Middlebox):
     last_port: Annotated[int, Parameter("highest port outside", low=1, high=65535)] = 65535
     external_v4: Annotated[IPv4Address | None, Parameter("outside; none: 198.51.100.1 and up")] = None
     external_v6: Annotated[IPv6Address | None, Parameter("outside; none: 2001:db8:ffff::1 and up")] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.first_port > self.last_port:
+            ports = f"first_port={self.first_port} is above last_port={self.last_port}"
+            raise UsageError(f"TranslateAddresses: {ports}")
 
     def start(self) -> None:
         self._external: dict[int, Address] = {

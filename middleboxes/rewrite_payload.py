@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Annotated
 
 from mbtest.errors import UsageError
@@ -35,7 +36,11 @@ class RewritePayload(Middlebox):
         inserted = self.put or b""
         self._edit = Edit(0, len(inserted) if self.cut is None else self.cut, inserted)
         self._span = len(self.xor) if self._flips else self._edit.removed
-        gaps = [later - place for place, later in zip(self._at, self._at[1:], strict=False)]
+        gaps = [later - place for place, later in pairwise(self._at)]
+        if not self._span and not inserted:
+            raise UsageError(
+                f"RewritePayload: put={self.put}, cut={self.cut}, xor={self.xor!r}: no change at all"
+            )
         if not self._at or min([*gaps, self.every or self._span or 1]) < (self._span or 1):
             raise UsageError(
                 f"RewritePayload: at={self.at}, every={self.every}: places are in order, {self._span or 1} "
@@ -51,6 +56,23 @@ class RewritePayload(Middlebox):
     def pass_by(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
         """Carry on numbers, and make the changes that were begun."""
         return self._gateway.carry(segment, direction)
+
+    def delivers(self, stream: bytes, direction: Direction) -> bytes:
+        """Return the stream with its changes; an aim counts as far as it names a direction."""
+        if self.aim is not None and self.aim.direction not in (None, direction):
+            return stream
+        places = sorted(self._places(0, len(stream), 1 if self._edit.growth else self._span))
+        if self._edit.growth:
+            for place in reversed(places):
+                stream = stream[:place] + self._edit.inserted + stream[place + self._edit.removed :]
+            return stream
+        octets = bytearray(stream)
+        for place in places:
+            for number, position in enumerate(range(place, min(place + self._span, len(octets)))):
+                octets[position] = (
+                    octets[position] ^ self.xor[number] if self._flips else self._edit.inserted[number]
+                )
+        return bytes(octets)
 
     def _change(self, moved: MovedHalf, start: int, data: bytes) -> bytes:
         """Return `data` with its changes of the same length; have others made from here on."""

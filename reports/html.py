@@ -306,7 +306,7 @@ def _index_entry(run: Run) -> dict[str, str]:
         "family": run.family,
         "direction": run.direction,
         "checksum": "on" if run.checksum else "off",
-        "text": " ".join((run.id, run.title, run.reason, boxes, *run.requirements)).lower(),
+        "text": " ".join((run.id, run.case, run.title, run.reason, boxes, *run.requirements)).lower(),
     }
 
 

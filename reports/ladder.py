@@ -139,15 +139,14 @@ def _eventful(rows: Sequence[Row], evidence: Collection[int]) -> set[int]:
     for index, row in enumerate(rows):
         view = row.views[0]
         kind = row.subflow, row.direction
-        if row.fate == "through" and not row.deeds:
+        if row.fate == "through" and not row.deeds and not row.remarks:
             data[kind] += bool(view.length)
             first_data = bool(view.length) and data[kind] <= FIRST_DATA
             if first_data or _is_control(view):
                 eventful.add(index)
         else:
-            signature = (
-                f"{row.fate} {kind} {_is_control(view)} {re.sub('[0-9a-f]*[0-9]+', '#', ' '.join(row.deeds))}"
-            )
+            words = re.sub("[0-9a-f]*[0-9]+", "#", " ".join(row.deeds + row.remarks))
+            signature = f"{row.fate} {kind} {_is_control(view)} {words}"
             deeds[signature] += 1
             last[signature] = index
             if deeds[signature] <= REPEATS or _is_control(view):

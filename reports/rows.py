@@ -12,7 +12,6 @@ import msgspec
 
 from mbtest.wire import (
     Dss,
-    EndOfOptionList,
     MpCapable,
     MpFail,
     MptcpOption,
@@ -66,6 +65,8 @@ class Row(msgspec.Struct, omit_defaults=True):
     path: str = ""
     subflow: int = 0
     deeds: list[str] = []
+    remarks: list[str] = []
+    """What is to be noticed about the packet itself, as `retransmission`."""
     failures: list[str] = []
     origins: list[int] = []
 
@@ -96,12 +97,47 @@ def _usual_delays(passages: Sequence[Passage]) -> dict[tuple[str, str], int]:
     return delays
 
 
+class _Repetitions:
+    """Notices what was sent before. Must be shown every segment once, in the order of sending."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+        self._ends: dict[tuple[int, str], int] = {}
+        self._data: dict[tuple[int, str], int] = {}
+
+    def remarks(self, frame: Frame) -> list[str]:
+        """Return what is to be said of a segment: that all of it, or all of its data, was sent before."""
+        segment = frame.segment
+        if segment is None or not segment.sequence_length:
+            return []
+        flow, connection = (
+            (frame.subflow, frame.direction),
+            (self._numbers.connection(frame), frame.direction),
+        )
+        seq = self._numbers.seq(frame, segment)
+        end, sent = seq + segment.sequence_length, self._ends.get(flow, 0)
+        self._ends[flow] = max(end, sent)
+        option = segment.option(Dss)
+        found = ["retransmission"] if end <= sent else []
+        if option is None or option.dsn is None or option.infinite or not segment.payload_length:
+            return found
+        # A mapping may span several segments; the segment's own data is somewhere within it.
+        dsn = self._numbers.data(frame, frame.direction, option.dsn, option.dsn_64)
+        if dsn is not None:
+            end = dsn + seq - option.subflow_sequence + segment.payload_length
+            if end <= self._data.get(connection, 0) and not found:
+                found.append("reinjection: data that was sent before")
+            self._data[connection] = max(end, self._data.get(connection, 0))
+        return found
+
+
 class _Rows:
     """Makes rows of passages."""
 
     def __init__(self, numbers: Numbers, delays: dict[tuple[str, str], int]) -> None:
         self._numbers = numbers
         self._delays = delays
+        self._repetitions = _Repetitions(numbers)
 
     def of(self, passage: Passage) -> list[Row]:
         """Return the row of a passage, or two where what entered was held for a while."""
@@ -144,10 +180,11 @@ class _Rows:
             after = [self._view(out) for out in exits]
         if fate == "changed" and before is not None and entry is not None:
             _mark_changes(before, after[0], entry.segment, exits[0].segment)
+        remarks = self._repetitions.remarks(entry) if entry is not None else []
         views = ([before] if before is not None else []) + after
         deeds = [_shortened(words, views) for words in deeds]
         return Row(
-            first.direction, fate, before, after, first.path, first.subflow, deeds,
+            first.direction, fate, before, after, first.path, first.subflow, deeds, remarks,
             [failure for frame in (entry, *exits) if frame is not None for failure in frame.failures],
             list(origins),
         )  # fmt: skip
@@ -186,11 +223,7 @@ class _Rows:
         if isinstance(option, Sack):
             edges = [[self._numbers.edge(frame, segment, edge) for edge in block] for block in option.blocks]
             return Label("SACK", " ".join(f"{left}–{right}" for left, right in edges), words)
-        if isinstance(option, Timestamps):
-            return Label("timestamps", "", words)
-        if isinstance(option, EndOfOptionList):
-            return Label(words, "", words)
-        return Label(words, "", words)
+        return Label("timestamps" if isinstance(option, Timestamps) else words, "", words)
 
     def _dss(self, frame: Frame, option: Dss) -> str:
         words = ["DATA_FIN"] if option.data_fin else []

@@ -48,7 +48,7 @@ def test_symmetric(run: RunFixture) -> None:
 @case("nat.first-path", requires=SURVIVES, directions=BOTH_WAYS, topology="dual-homed-client")
 def test_translator_on_the_first_path(run: RunFixture) -> None:
     """The first path has a translator, the second none: the join works, by address ID and token."""
-    session = run(TranslateAddresses(aim=Aim(path=0)), sends=512 * KIB)
+    session = run(TranslateAddresses(aim=Aim(path=0)), sends=256 * KIB)
 
     survived(session)
     session.expect(Subflows(at_least=1))
@@ -57,7 +57,7 @@ def test_translator_on_the_first_path(run: RunFixture) -> None:
 @case("nat.second-path", requires=SURVIVES, directions=BOTH_WAYS, topology="dual-homed-client")
 def test_translator_on_the_second_path(run: RunFixture) -> None:
     """The joining subflow is translated: the server takes it by token and HMAC, whatever its address."""
-    session = run(TranslateAddresses(aim=Aim(path=1)), sends=512 * KIB)
+    session = run(TranslateAddresses(aim=Aim(path=1)), sends=256 * KIB)
 
     survived(session)
     session.expect(Subflows(at_least=1))
@@ -72,7 +72,7 @@ def test_translator_on_the_second_path(run: RunFixture) -> None:
 )
 def test_translators_on_both_paths(run: RunFixture) -> None:
     """Each path has a translator of its own: both subflows are used to the end."""
-    session = run(TranslateAddresses(ports="random"), sends=512 * KIB)
+    session = run(TranslateAddresses(ports="random"), sends=256 * KIB)
 
     survived(session)
     session.expect(Subflows(at_least=1))
@@ -81,7 +81,7 @@ def test_translators_on_both_paths(run: RunFixture) -> None:
 @case("nat.announced-path", requires=SURVIVES, topology="dual-homed-both")
 def test_client_behind_translators_joins_the_announced_address(run: RunFixture) -> None:
     """A client behind translators joins the address that the server announced."""
-    session = run(TranslateAddresses(), sends=512 * KIB)
+    session = run(TranslateAddresses(), sends=256 * KIB)
 
     survived(session)
     session.expect(Subflows(at_least=2))

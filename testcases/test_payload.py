@@ -6,7 +6,9 @@ from mbtest.testing import (
     BOTH_WAYS,
     KIB,
     MAY,
+    SHOULD,
     Aim,
+    AnswersMpFail,
     Fallback,
     FellBack,
     Interfered,
@@ -17,6 +19,7 @@ from mbtest.testing import (
     Sends,
     Trial,
     Unharmed,
+    Workload,
     case,
 )
 from mbtest.wire import MpFail
@@ -29,11 +32,12 @@ TWO_PATHS = "dual-homed-client"
 def became_tcp(run: RunFixture, session: Trial) -> None:
     """One subflow: MP_FAIL from the receiver, one in answer, an infinite mapping, then regular TCP."""
     session.require(Interfered(RewritePayload))
-    session.expect(Outcome.FELL_BACK)
-    session.expect(FellBack(Fallback.INFINITE_MAPPING))
-    session.expect(Sends(run.receiver, MpFail))
-    session.expect(Sends(run.sender, MpFail))
     session.expect(Unharmed())
+    session.expect(Outcome.FELL_BACK)
+    session.expect(AnswersMpFail(run.sender))
+    # §3.7 says what will be done, without a word of RFC 2119.
+    session.expect(Sends(run.receiver, MpFail), level=SHOULD)
+    session.expect(FellBack(Fallback.INFINITE_MAPPING), level=SHOULD)
 
 
 @case("payload.first-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
@@ -54,27 +58,27 @@ def test_middle_mapping_altered(run: RunFixture) -> None:
 
 @case("payload.every-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
 def test_data_altered_again_and_again(run: RunFixture) -> None:
-    """An octet of every 4 KiB is altered: after the fallback the altered data reads as over regular TCP."""
-    box = RewritePayload(at=10 * KIB, every=4 * KIB, aim=Aim(direction=run.direction))
-    session = run(box, sends=128 * KIB)
+    """From 100 KiB on an octet of every 4 KiB is altered: after the fallback all is as over regular TCP."""
+    box = RewritePayload(at=100 * KIB, every=4 * KIB, aim=Aim(direction=run.direction))
+    session = run(box, sends=256 * KIB)
 
     became_tcp(run, session)
 
 
 @case("payload.longer", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
 def test_data_grows(run: RunFixture) -> None:
-    """A gateway inserts 11 octets at 20 KiB: MP_FAIL, infinite mapping, regular TCP."""
-    box = RewritePayload(at=20 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
-    session = run(box, sends=128 * KIB)
+    """A gateway inserts 11 octets at 100 KiB: MP_FAIL, infinite mapping, regular TCP."""
+    box = RewritePayload(at=100 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
+    session = run(box, sends=256 * KIB)
 
     became_tcp(run, session)
 
 
 @case("payload.shorter", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
 def test_data_shrinks(run: RunFixture) -> None:
-    """A gateway cuts 7 octets out at 20 KiB: MP_FAIL, infinite mapping, regular TCP."""
-    box = RewritePayload(at=20 * KIB, put=b"", cut=7, aim=Aim(direction=run.direction))
-    session = run(box, sends=128 * KIB)
+    """A gateway cuts 7 octets out at 100 KiB: MP_FAIL, infinite mapping, regular TCP."""
+    box = RewritePayload(at=100 * KIB, put=b"", cut=7, aim=Aim(direction=run.direction))
+    session = run(box, sends=256 * KIB)
 
     became_tcp(run, session)
 
@@ -90,6 +94,16 @@ def test_data_grows_at_the_start(run: RunFixture) -> None:
     became_tcp(run, session)
 
 
+@case("payload.between-requests", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+def test_a_later_request_or_answer_is_altered(run: RunFixture) -> None:
+    """One of twenty requests, or answers, is altered, nothing else being under way: regular TCP from there."""
+    box = RewritePayload(at=10 * KIB, aim=Aim(direction=run.direction))
+    workload = Workload(shape="rounds", rounds=20, client_sends=20 * KIB, server_sends=20 * KIB)
+    session = run(box, workload=workload)
+
+    became_tcp(run, session)
+
+
 @case("payload.unnoticed", requires="RFC8684-3.7/no-checksum-no-detection", directions=BOTH_WAYS, level=MAY)
 def test_altered_without_checksums(run: RunFixture) -> None:
     """Without checksums an altered octet is not noticed: the application reads it, as over regular TCP."""
@@ -99,14 +113,20 @@ def test_altered_without_checksums(run: RunFixture) -> None:
     session.expect(Unharmed())
 
 
-@case("payload.longer-without-checksums", requires="RFC8684-6/unmapped-data", directions=BOTH_WAYS, waits=5)
+@case(
+    "payload.longer-without-checksums",
+    requires="RFC8684-6/unmapped-data",
+    directions=BOTH_WAYS,
+    level=SHOULD,
+    waits=5,
+)
 def test_data_grows_without_checksums(run: RunFixture) -> None:
     """Data grows and no checksum guards it: mappings no longer fit, and the host must not stall."""
     box = RewritePayload(at=20 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
     session = run(box, sends=128 * KIB)
 
     session.require(Interfered(RewritePayload))
-    session.expect(OneOf(Outcome.FELL_BACK, Outcome.RESET, Outcome.MULTIPATH, Outcome.CORRUPTED))
+    session.expect(OneOf(Outcome.FELL_BACK, Outcome.RESET), level=SHOULD)
 
 
 @case(
@@ -119,7 +139,7 @@ def test_data_grows_without_checksums(run: RunFixture) -> None:
 def test_altered_on_the_joined_subflow(run: RunFixture) -> None:
     """Data is altered on one of two subflows: it is reset with MP_FAIL, the data comes again on the other."""
     box = RewritePayload(at=10 * KIB, aim=Aim(path=1, direction=run.direction))
-    session = run(box, sends=2048 * KIB)
+    session = run(box, sends=768 * KIB)
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())
@@ -138,7 +158,7 @@ def test_altered_on_the_joined_subflow(run: RunFixture) -> None:
 def test_altered_on_the_initial_subflow_of_two(run: RunFixture) -> None:
     """Data is altered on the initial of two subflows: it is reset with MP_FAIL, the joined one carries on."""
     box = RewritePayload(at=100 * KIB, aim=Aim(path=0, direction=run.direction))
-    session = run(box, sends=2048 * KIB)
+    session = run(box, sends=768 * KIB)
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())

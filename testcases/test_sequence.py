@@ -70,7 +70,7 @@ def test_sack_blocks_left_behind(run: RunFixture) -> None:
 @case("sequence.joined-subflow", requires=SURVIVES, directions=BOTH_WAYS, topology="dual-homed-client")
 def test_randomised_on_the_joined_subflow(run: RunFixture) -> None:
     """The joined subflow alone is randomised: both subflows are used to the end."""
-    session = run(RewriteSequence(aim=Aim(path=1)), sends=512 * KIB)
+    session = run(RewriteSequence(aim=Aim(path=1)), sends=256 * KIB)
 
     survived(session)
     session.expect(Subflows(at_least=1))

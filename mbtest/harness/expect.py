@@ -9,7 +9,7 @@ from mbtest.harness.judge import Judged
 from mbtest.middlebox import Direction, Middlebox
 from mbtest.observe import Stage
 from mbtest.results import Evidence, Fallback, Outcome
-from mbtest.wire import Dss, MpCapable, MptcpOption, TcpOption
+from mbtest.wire import Dss, MpCapable, MpFail, MptcpOption, TcpOption
 from mbtest.wire.describe import one_line, option_words
 
 Role = Literal["client", "server"]
@@ -118,6 +118,24 @@ class Sends:
         met = self.at_least <= len(found) and (self.at_most is None or len(found) <= self.at_most)
         evidence = tuple(Evidence(seen.frame, option_words(option)) for seen, option in found[:5])
         return Answer(met, expected, f"it sent {len(found)}", evidence)
+
+
+@dataclasses.dataclass(frozen=True)
+class AnswersMpFail:
+    """A host that receives MP_FAIL on its only subflow sends one itself (RFC 8684 §3.7)."""
+
+    host: Role
+
+    def ask(self, run: Judged) -> Answer:
+        """Look for an MP_FAIL that the host sent where one reached it."""
+        view = run.session.observation.hosts[self.host]
+        reached = view.received(MpFail)
+        expected = f"{self.host} answers MP_FAIL with MP_FAIL"
+        if not reached:
+            return Answer(True, expected, "none reached it")
+        evidence = (Evidence(reached[0][0].frame, f"{option_words(reached[0][1])} reaches the {self.host}"),)
+        sent = view.sent(MpFail)
+        return Answer(bool(sent), expected, f"it sent {len(sent)}", evidence)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,9 +25,10 @@ class Inconclusive(Exception):  # noqa: N818 - a verdict, not a mistake
 class Trial(Judged):
     """A judged run, to be held against what the case expects."""
 
-    def __init__(self, session: Session, findings: list[Finding]) -> None:
+    def __init__(self, session: Session, level: Level, findings: list[Finding]) -> None:
         """Judge a session. findings: where what comes of each expectation is gathered."""
         super().__init__(session)
+        self._level = level
         self._findings = findings
 
     def require(self, expectation: Expectation) -> None:
@@ -40,10 +41,13 @@ class Trial(Judged):
         self,
         expectation: Expectation | Outcome,
         *alternatives: Outcome,
-        level: Level = Level.MUST,
+        level: Level | None = None,
         requirement: str = "",
     ) -> None:
-        """Hold the run against an expectation, or its outcome against one or several."""
+        """Hold the run against an expectation, or its outcome against one or several.
+
+        level: the case's own where none is given.
+        """
         if isinstance(expectation, Outcome):
             expectation = OneOf(expectation, *alternatives)
         answer = expectation.ask(self)
@@ -52,7 +56,7 @@ class Trial(Judged):
                 expected=answer.expected,
                 actual=answer.actual,
                 met=answer.met,
-                level=level,
+                level=level or self._level,
                 requirement=requirement,
                 evidence=answer.evidence,
             )
@@ -162,7 +166,7 @@ class RunFixture:
             backup=backup,
         )
         session = carry_out(plan)
-        self._trial = Trial(session, self._findings)
+        self._trial = Trial(session, self.case.level, self._findings)
         return self._trial
 
     def result(self, failure: BaseException | None, directory: Path | None) -> Run:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from mbtest.harness.session import Session
-from mbtest.observe import HostView, Observation, Seen, Stage
+from mbtest.observe import FlowView, HostView, Observation, Seen, Stage
 from mbtest.results import Evidence, Fallback, Outcome, Stream
 from mbtest.wire import Dss
 
@@ -41,7 +41,7 @@ def judge(session: Session) -> Judgement:
         if stream.first_difference is not None and not stream.expected_difference:
             return Judgement(
                 outcome=Outcome.CORRUPTED,
-                reason=f"{_words(stream)}, octet {stream.first_difference} is not what was sent",
+                reason=_difference(stream),
             )
     errors = [stream.error for stream in session.streams if stream.error]
     if errors:
@@ -65,6 +65,13 @@ def _is_whole(stream: Stream) -> bool:
 
 def _words(stream: Stream) -> str:
     return stream.direction.replace("_", " ")
+
+
+def _difference(stream: Stream) -> str:
+    """Return in words where a stream is not what was sent."""
+    if stream.first_difference == stream.intended:
+        return f"{_words(stream)}, more octets were read than the {stream.intended} that were sent"
+    return f"{_words(stream)}, octet {stream.first_difference} is not what was sent"
 
 
 def _reset(session: Session, errors: Sequence[str]) -> Judgement:
@@ -143,19 +150,31 @@ def _evidence_of_tcp(host: HostView) -> Evidence:
 
 
 def _subflows(session: Session) -> Judgement:
-    client, server = session.observation.client, session.observation.server
-    used = [flow for flow in client.joins if flow.established and not _aborted(flow.reset, client)]
-    reached = [flow for flow in server.joins if flow.established and not _aborted(flow.reset, server)]
-    number, intended = min(len(used), len(reached)), session.plan.subflows
+    hosts = (session.observation.client, session.observation.server)
+    number = min(len(_lasting(host)) for host in hosts)
+    intended = 1 + session.plan.subflows
     if number >= intended:
-        also = f" and {number} further subflow{'s' if number > 1 else ''}" if number else ""
-        return Judgement(outcome=Outcome.MULTIPATH, reason=f"MPTCP to the end, on the initial subflow{also}")
-    resets = [flow.reset for flow in client.joins if flow.reset is not None]
+        words = "on its one subflow" if number == 1 else f"on {number} subflows"
+        return Judgement(outcome=Outcome.MULTIPATH, reason=f"MPTCP to the end, {words}")
+    resets = [
+        (host, flow.sent.rst) for host in hosts for flow in host.flows.values() if flow.sent.rst is not None
+    ]
     return Judgement(
         outcome=Outcome.FEWER_SUBFLOWS,
-        reason=f"MPTCP to the end; {number} of {intended} further subflows came to be and stayed",
-        evidence=tuple(Evidence(frame=seen.frame, words="a joining subflow is reset") for seen in resets),
+        reason=f"MPTCP to the end; {number} of {intended} subflows came to be and stayed",
+        evidence=tuple(
+            Evidence(frame=rst.frame, words=f"{host.role} resets a subflow") for host, rst in resets
+        ),
     )
+
+
+def _lasting(host: HostView) -> list[FlowView]:
+    """Return the subflows that a host had, and that were not reset before it ended its stream."""
+    return [
+        flow
+        for flow in host.flows.values()
+        if (flow.established if flow.is_join else flow is host.initial) and not _aborted(flow.reset, host)
+    ]
 
 
 def _aborted(reset: Seen | None, host: HostView) -> bool:

@@ -105,7 +105,7 @@ def raise_nothing(order: Order) -> None:
 
 
 def _check(order: Order) -> int:
-    """Return how many runs an order comes to. Raises UsageError for what does not exist or cannot run here."""
+    """Return how many runs an order comes to. Raises UsageError for what is not there or cannot run."""
     known = cases()
     wanted = _wanted(order, known)
     choice = Choice(
@@ -180,17 +180,9 @@ def _point_latest(directory: Path) -> None:
 
 def _arguments(order: Order, jobs: int) -> list[str]:
     folders = [str(root / "testcases") for root in content.roots() if (root / "testcases").is_dir()]
-    words = [
-        "-c",
-        str(INI),
-        "--rootdir",
-        str(content.shipped()),
-        "-p",
-        "mbtest",
-        "-p",
-        "no:terminal",
-        *folders,
-    ]
+    words = ["-c", str(INI), "--rootdir", str(content.shipped()), "--assert=plain", *folders]
+    for plugin in ("mbtest.harness.plugin", "xdist.plugin", "no:terminal"):
+        words += ["-p", plugin]
     if jobs > 1:
         words += ["-n", str(jobs), "--maxschedchunk", "1"]
     words += ["--mbtest-pair", f"{order.client}:{order.server}", "--mbtest-seed", str(order.seed)]

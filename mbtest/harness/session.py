@@ -12,7 +12,7 @@ import msgspec
 
 from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Variant
-from mbtest.harness.workload import Application, Workload
+from mbtest.harness.workload import Application, Workload, content
 from mbtest.middlebox import SECOND, Chain, Direction, Middlebox
 from mbtest.network.capture import Capture
 from mbtest.network.namespaces import NamespaceNetwork
@@ -119,6 +119,21 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: NamespaceNetwor
         if server.connection is None:
             server.begin(connection)
 
+    delivered = _delivered(chains)
+    client.expect(
+        len(
+            delivered(
+                content(plan.seed, Direction.TO_CLIENT, plan.workload.server_sends), Direction.TO_CLIENT
+            )
+        )
+    )
+    server.expect(
+        len(
+            delivered(
+                content(plan.seed, Direction.TO_SERVER, plan.workload.client_sends), Direction.TO_SERVER
+            )
+        )
+    )
     hosts["server"].listen(PORT, accepted)
     target = network.hosts["server"].interfaces[0]
     address = target.v6 if variant.family == "v6" else target.v4
@@ -144,8 +159,8 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: NamespaceNetwor
         capture=capture,
         chains=chains,
         streams=(
-            client.stream(server, _delivered(chains)),
-            server.stream(client, _delivered(chains)),
+            client.stream(server, delivered),
+            server.stream(client, delivered),
         ),
         stacks=states,
         stuck=stuck,
@@ -193,7 +208,7 @@ def _run_applications(
         if made != progress:
             progress, since = made, loop.now
         # A connection that one side lost is over once the other side had its chance to notice.
-        if client.done and server.done:
+        if (client.done and server.done) or client.excess or server.excess:
             return True
         lost = client.error or server.error
         return bool(lost) and (server.connection is None or loop.now - since > SECOND)

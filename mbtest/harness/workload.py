@@ -18,6 +18,8 @@ KIB, MIB = 1024, 1024 * 1024
 PRELUDE = 1024
 """Octets that a sender sends before further subflows are waited for: joins follow the first data."""
 _READ = 256 * KIB
+_EXCESS = 64 * KIB
+"""Octets beyond the end of what was sent that are still read, as evidence of what they are."""
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +27,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     shape: `together`, both send at once; `rounds`, the server answers each request, `rounds` times;
     `half_close`, the server sends once the client has ended its direction.
+    ends_early: whether a host that has nothing to send ends its direction at once. It does not otherwise,
+    but reads its peer's stream to the end first, as most programs do.
     wait_for_joins: send no more than a prelude before the intended subflows are established or refused.
     """
 
@@ -32,6 +36,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     server_sends: int = 0
     shape: Literal["together", "rounds", "half_close"] = "together"
     rounds: int = 1
+    ends_early: bool = False
     wait_for_joins: bool = True
 
     def __post_init__(self) -> None:
@@ -69,6 +74,8 @@ class Application:
         self._data = content(seed, out, workload.sends(role))
         self.written = 0
         self.received = bytearray()
+        self.excess = 0
+        """How many octets too many were read when reading was given up."""
         self.end_seen = False
         self.ended = False
         """Whether this side has said that it sends no more."""
@@ -79,6 +86,7 @@ class Application:
         self._connection: Connection | None = None
         self._may_go_on = may_go_on
         self._watching_for_room = False
+        self._expected = workload.sends("server" if role == "client" else "client")
 
     @property
     def connection(self) -> Connection | None:
@@ -88,7 +96,11 @@ class Application:
     @property
     def done(self) -> bool:
         """Whether this side has sent and read everything, or was told that the connection is lost."""
-        return bool(self.error) or (self.ended and self.end_seen)
+        return bool(self.error or self.excess) or (self.ended and self.end_seen)
+
+    def expect(self, octets: int) -> None:
+        """Say how many octets regular TCP would deliver here; far more than that ends the reading."""
+        self._expected = octets
 
     def begin(self, connection: Connection) -> None:
         """Work on a connection from now on."""
@@ -136,7 +148,9 @@ class Application:
             return f"{self.role} has no connection"
         words = [f"{self.role} wrote {self.written} of {len(self._data)} octets"]
         words.append(f"read {len(self.received)}")
-        if not self.end_seen:
+        if self.excess:
+            words.append(f"{self.excess} more than its peer wrote")
+        elif not self.end_seen:
             words.append("waits for the end of its peer's stream")
         if self.error:
             words.append(f"was told {self.error}")
@@ -162,8 +176,17 @@ class Application:
     def _finished_writing(self) -> bool:
         if self.written < len(self._data):
             return False
-        waits = self._workload.shape == "half_close" and self.role == "server" and not self.end_seen
-        return not waits and self._may_go_on()
+        if not self.end_seen and self._ends_last():
+            return False
+        return self._may_go_on()
+
+    def _ends_last(self) -> bool:
+        """Whether this side ends its direction only after its peer has."""
+        workload = self._workload
+        if workload.shape == "half_close":
+            return self.role == "server"
+        peer_sends = workload.sends("server" if self.role == "client" else "client")
+        return not workload.ends_early and not self._data and peer_sends > 0
 
     def _writable(self) -> None:
         connection = self._connection
@@ -204,6 +227,9 @@ class Application:
         self.last_progress += 1
         if data:
             self.received += data
+            if len(self.received) > self._expected + _EXCESS:
+                self.excess = len(self.received) - self._expected
+                connection.watch(None, None)
         else:
             self.end_seen = True
             connection.watch(None, self._writable if self._watching_for_room else None)

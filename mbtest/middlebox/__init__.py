@@ -19,6 +19,6 @@ __all__ = [
     "MICROSECOND", "MILLISECOND", "SECOND", "Action", "Aim", "Behaviour", "Bindings", "BoxError", "Chain",
     "Clock", "Deed", "Direction", "Edit", "Endpoint", "Flow", "FlowKey", "FlowTable", "HalfFlow", "Kind",
     "Middlebox", "MovedHalf", "Parameter", "ParameterInfo", "Place", "Ports", "Quote", "Record", "Sighting",
-    "StreamGateway", "StreamMap", "Subflow", "Timer", "can_join", "cut", "divided", "follows", "join", "joined_options", "mend_sack",
-    "parameters", "port_of", "quoted", "sized",
+    "StreamGateway", "StreamMap", "Subflow", "Timer", "can_join", "cut", "divided", "follows", "join",
+    "joined_options", "mend_sack", "parameters", "port_of", "quoted", "sized",
 ]  # fmt: skip

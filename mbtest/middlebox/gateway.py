@@ -37,9 +37,9 @@ class StreamGateway:
     ) -> Sequence[Segment]:
         """Return the segments to send on in place of `segment`, after `change` had a look at its data.
 
-        A segment with data and a wrong checksum is passed as it is: its receiver will discard it.
+        A segment with a wrong checksum is passed as it is: its receiver will discard it.
         """
-        if segment.payload_length and not segment.checksum_is_right():
+        if not segment.checksum_is_right():
             return (segment,)
         flow = self._flows.flow(segment, direction)
         moved = self._half(flow, segment, direction)

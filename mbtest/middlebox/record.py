@@ -71,11 +71,10 @@ class Record:
         """Add a deed."""
         self.actions.append(action)
         # Packets are kept alive by the action, so that an id stands for one packet only.
-        packets: Sequence[Packet] = action.after
-        if action.before is not None:
-            packets = (action.before, *packets)
+        # One that was held and let go is both what was taken and what was given.
+        packets = dict.fromkeys(id(packet) for packet in (action.before, *action.after) if packet is not None)
         for packet in packets:
-            self._of.setdefault(id(packet), []).append(action)
+            self._of.setdefault(packet, []).append(action)
 
     def of(self, packet: Packet) -> Sequence[Action]:
         """Return the deeds that took or gave this very packet."""

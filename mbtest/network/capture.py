@@ -131,8 +131,9 @@ class Capture:
 
 
 def read_capture(file: Path) -> list[CapturedFrame]:
-    """Return the frames of a capture that `Capture.write` wrote. Raises OSError, or scapy's error for others."""
-    from scapy.utils import RawPcapNgReader
+    """Return the frames of a capture that `Capture.write` wrote. Raises OSError, or scapy's error."""
+    # It takes a while to import, and runs only write captures.
+    from scapy.utils import RawPcapNgReader  # noqa: PLC0415
 
     frames: list[CapturedFrame] = []
     with RawPcapNgReader(str(file)) as reader:

@@ -52,6 +52,9 @@ class Link:
             self._free_ns = start + len(raw) * 8_000_000_000 // path.rate_bps
             arrival = -(-self._free_ns // 1000)
         arrival += path.delay_us
+        if arrival <= now and not self._flying:
+            self._arrive(raw, origin, packet)
+            return
         self._flying.append((arrival, raw, origin, packet))
         if len(self._flying) == 1:
             self._clock.call_at(arrival, self._land)

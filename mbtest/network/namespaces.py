@@ -63,7 +63,7 @@ class NamespaceNetwork:
         self._cleanup.close()
 
     def losses(self) -> list[str]:
-        """Return in words every loss of packets that no box and no stated link caused; empty when all is well."""
+        """Return in words every loss of packets that neither a box nor a stated link caused."""
         socket, words = self._socket, []
         if overrun := socket.overrun():
             words.append(f"{overrun} packets found the fabric's ring full")

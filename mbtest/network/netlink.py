@@ -175,7 +175,7 @@ class RouteSocket:
             missing -= self._local
 
     def flush(self) -> None:
-        """Send what gathered and wait until all of it took effect. Raises HarnessError for the first failure."""
+        """Send what gathered and wait until it took effect. Raises HarnessError for the first failure."""
         if not self._pending:
             return
         # Only the last is acknowledged; one that fails is reported in any case.

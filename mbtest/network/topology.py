@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -23,7 +23,7 @@ ROLES: tuple[Role, ...] = ("client", "server")
 
 # IFNAMSIZ, less the terminating zero.
 _LONGEST_NAME = 15
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/µ]+)\s*")
 _TIMES = {"us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000}
 _RATES = {"bit/s": 1, "kbit/s": 1_000, "Mbit/s": 1_000_000, "Gbit/s": 1_000_000_000}
@@ -110,6 +110,9 @@ class Topology(msgspec.Struct, frozen=True):
                     )
 
 
+Form = TypeVar("Form", bound=msgspec.Struct)
+
+
 class _PathFile(msgspec.Struct, forbid_unknown_fields=True):
     """A path as the file has it."""
 
@@ -132,9 +135,9 @@ class _InterfaceFile(msgspec.Struct, forbid_unknown_fields=True):
 class _TopologyFile(msgspec.Struct, forbid_unknown_fields=True):
     """A topology as the file has it."""
 
-    client: dict[str, _InterfaceFile]
-    server: dict[str, _InterfaceFile]
-    paths: list[_PathFile]
+    client: dict[str, object]
+    server: dict[str, object]
+    paths: list[object]
     description: str = ""
 
 
@@ -161,10 +164,7 @@ class _Reader:
 
     def topology(self, tree: dict[str, object]) -> Topology:
         """Return the topology. Raises TopologyError."""
-        try:
-            source = msgspec.convert(tree, _TopologyFile)
-        except msgspec.ValidationError as error:
-            raise self._error(*_reworded(str(error), tree)) from None
+        source = self._convert(tree, _TopologyFile, "")
         hosts = {role: self._host(role, getattr(source, role)) for role in ROLES}
         self._check_distinct(hosts)
         if not source.paths:
@@ -188,17 +188,25 @@ class _Reader:
                     raise self._error(f"{role}.{interface.name}", "no path ends there; add one, or remove it")
         return Topology(self._file.stem, source.description, hosts["client"], hosts["server"], paths)
 
-    def _host(self, role: Role, source: Mapping[str, _InterfaceFile]) -> tuple[Interface, ...]:
+    def _convert(self, tree: object, form: type[Form], field: str) -> Form:
+        try:
+            return msgspec.convert(tree, form)
+        except msgspec.ValidationError as error:
+            below, reason = _reworded(str(error), form.__struct_fields__)
+            raise self._error(".".join(filter(None, (field, below))) or "file", reason) from None
+
+    def _host(self, role: Role, source: Mapping[str, object]) -> tuple[Interface, ...]:
         if not source:
             raise self._error(role, f"no interface; add one, such as [{role}.{role[0]}1]")
         return tuple(self._interface(role, name, interface) for name, interface in source.items())
 
-    def _interface(self, role: Role, name: str, source: _InterfaceFile) -> Interface:
+    def _interface(self, role: Role, name: str, tree: object) -> Interface:
         field = f"{role}.{name}"
+        source = self._convert(tree, _InterfaceFile, field)
         if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME or name == "lo":
             raise self._error(
                 field,
-                f"an interface's name is a letter and then letters, digits, '_', '.', '-', at most {_LONGEST_NAME}",
+                f"no interface's name; use a letter, then letters, digits, '_', '-', at most {_LONGEST_NAME}",
             )
         if source.v4 is None and source.v6 is None:
             raise self._error(field, 'no address; add v4 = "198.18.1.2/24" or v6 = "2001:db8:1::2/64"')
@@ -222,6 +230,8 @@ class _Reader:
             raise self._error(
                 field, f"{text!r} is no address with prefix; write it as in {example!r}"
             ) from None
+        if address.is_multicast or address.is_loopback or address.is_link_local or address.is_unspecified:
+            raise self._error(field, f"{address.ip} cannot be routed; use one as in {example!r}")
         network = address.network
         if network.num_addresses < 4:
             raise self._error(
@@ -249,15 +259,16 @@ class _Reader:
                             raise self._error(
                                 here, f"{address.ip} is the address of {there} too; change one of the two"
                             )
-                        if other.version == address.version and other.network.overlaps(address.network):  # type: ignore[arg-type]
+                        if other.version == address.version and other.network.overlaps(address.network):
                             raise self._error(
                                 here,
-                                f"{address.network} overlaps with {other.network} of {there}; use a prefix of its own",
+                                f"{address.network} overlaps with {other.network} of {there}; take another",
                             )
                     networks.append((address, here))
 
-    def _path(self, at: int, source: _PathFile, hosts: Mapping[Role, tuple[Interface, ...]]) -> NetworkPath:
+    def _path(self, at: int, tree: object, hosts: Mapping[Role, tuple[Interface, ...]]) -> NetworkPath:
         field = f"paths[{at}]"
+        source = self._convert(tree, _PathFile, field)
         if not source.name or "/" in source.name or not source.name.isprintable():
             raise self._error(
                 f"{field}.name", f"{source.name!r} is no name; use printable characters other than '/'"
@@ -310,39 +321,25 @@ class _Reader:
         return TopologyError(f"{self._file}: {field}: {reason}")
 
 
-_FIELDS: Mapping[type[msgspec.Struct], str] = {}
-_AT = re.compile(r"(?P<reason>.*?)(?: - at `(?:key in )?\$\.?(?P<field>[^`]*)`)?", re.DOTALL)
+_AT = re.compile(r"(?P<reason>.*?)(?: - at `\$\.?(?P<field>[^`]*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _TYPES = re.compile(r"Expected `(?P<expected>.*)`, got `(?P<got>.*)`")
 
 
-def _reworded(message: str, tree: Mapping[str, object]) -> tuple[str, str]:
-    """Return the field and the reason of what msgspec says."""
+def _reworded(message: str, known: Iterable[str]) -> tuple[str, str]:
+    """Return the field and the reason of what msgspec says. known: the fields that there can be."""
     match = _AT.fullmatch(message)
     if match is None:
-        return "topology", message
+        return "", message
     field, reason = match["field"] or "", match["reason"]
-    unknown, missing, types = (form.fullmatch(reason) for form in (_UNKNOWN, _MISSING, _TYPES))
-    if unknown is not None:
-        known = _known_fields(field)
-        name = unknown["name"]
-        return _join(field, name), f"unknown field{_instead(name, known)}"
-    if missing is not None:
-        return _join(field, missing["name"]), "missing; add it"
-    if types is not None:
-        return field or "topology", f"expected {types['expected']}, found {types['got']}"
-    return field or "topology", reason
-
-
-def _known_fields(field: str) -> Iterable[str]:
-    if not field:
-        return _TopologyFile.__struct_fields__
-    return (_PathFile if field.startswith("paths") else _InterfaceFile).__struct_fields__
-
-
-def _join(field: str, name: str) -> str:
-    return f"{field}.{name}" if field else name
+    if unknown := _UNKNOWN.fullmatch(reason):
+        return unknown["name"], f"unknown field{_instead(unknown['name'], known)}"
+    if missing := _MISSING.fullmatch(reason):
+        return missing["name"], "missing; add it"
+    if types := _TYPES.fullmatch(reason):
+        return field, f"expected {types['expected']}, found {types['got']}"
+    return field, reason
 
 
 def _instead(name: str, known: Iterable[str]) -> str:

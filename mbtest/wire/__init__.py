@@ -3,6 +3,7 @@
 Everything raises `WireError` on input that cannot be read, and nothing else.
 """
 
+from mbtest.wire.block import decode_options, encode_options
 from mbtest.wire.errors import WireError
 from mbtest.wire.ip import Address, Packet
 from mbtest.wire.mptcp import (
@@ -38,8 +39,6 @@ from mbtest.wire.options import (
     UnknownOption,
     UserTimeout,
     WindowScale,
-    decode_options,
-    encode_options,
 )
 from mbtest.wire.packet import ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG, Segment, decode
 from mbtest.wire.sequence import Seq32, Seq64

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import TypeAlias
 
 from mbtest.errors import LocalProtocolError
-from mbtest.wire.checksum import mend, ones_sum
+from mbtest.wire.checksum import finish, mend, ones_sum
 from mbtest.wire.errors import WireError
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
@@ -95,18 +95,23 @@ def final_destination(raw: bytes | bytearray, transport: int) -> bytes:
     """
     if raw[0] >> 4 == 4:
         return bytes(raw[16:20])
+    at = _final_destination_at(raw, transport)
+    return bytes(raw[at : at + 16])
+
+
+def _final_destination_at(raw: bytes | bytearray, transport: int) -> int:
+    """Return the offset of the IPv6 address that `final_destination` returns, 24 in the fixed header."""
     protocol, position = raw[6], IPV6_FIXED
     while position < transport:
-        length = _extension_length(raw, protocol, position)
-        if protocol == ROUTING and raw[position + 3] and length >= 24:
-            kind, first = raw[position + 2], position + 8
+        end = position + _extension_length(raw, protocol, position)
+        if protocol == ROUTING and raw[position + 3] and end - position >= 24:
             # RFC 5095 and RFC 6275 §6.4: the last address in the list; RFC 8754 §2: the first.
-            if kind in (0, 2):
-                return bytes(raw[position + length - 16 : position + length])
-            if kind == 4:
-                return bytes(raw[first : first + 16])
-        protocol, position = raw[position], position + length
-    return bytes(raw[24:40])
+            if raw[position + 2] in (0, 2):
+                return end - 16
+            if raw[position + 2] == 4:
+                return position + 8
+        protocol, position = raw[position], end
+    return 24
 
 
 def _extension_length(raw: bytes | bytearray, protocol: int, position: int) -> int:
@@ -122,6 +127,26 @@ def _extension_length(raw: bytes | bytearray, protocol: int, position: int) -> i
 def address(octets: bytes) -> Address:
     """Return the address that 4 or 16 octets spell."""
     return ip_address(octets)
+
+
+def new_header(
+    source: Address, destination: Address, content: int, ttl: int, traffic_class: int, identification: int
+) -> bytearray:
+    """Return the IP header, without options or extension headers, of `content` octets of TCP.
+
+    Addresses are of one family. "Do not fragment" is set. Raises LocalProtocolError where a number is
+    out of range.
+    """
+    if source.version == 4:
+        header = bytearray(IPV4_FIXED)
+        header[0], header[6], header[9] = 0x45, 0x40, TCP
+        _SHORT.pack_into(header, 10, finish(ones_sum(header)))
+    else:
+        header = bytearray(IPV6_FIXED)
+        header[0], header[6] = 0x60, TCP
+    set_length(header, len(header) + content)
+    set_fields(header, len(header), source, destination, ttl, traffic_class, identification)
+    return header
 
 
 def set_fields(
@@ -143,9 +168,10 @@ def set_fields(
     if source is not None:
         pseudo += _set_address(raw, 12 if v4 else 8, source)
     if destination is not None:
-        routed = not v4 and final_destination(raw, transport) != raw[24:40]
         change = _set_address(raw, 16 if v4 else 24, destination)
-        pseudo += 0 if routed else change
+        # Behind a routing header with segments left, the pseudo-header has another address.
+        if v4 or _final_destination_at(raw, transport) == 24:
+            pseudo += change
     if ttl is not None:
         at = 8 if v4 else 7
         other += _in_range("ttl", ttl, 0xFF) - raw[at] << 8

@@ -1,8 +1,8 @@
 """MPTCP v1 options (RFC 8684 §3; formats in its figures 4 to 17), each form in its own lengths.
 
 Reserved and unassigned bits are fields too, so that every option survives a round trip. An option of
-kind 30 that is not one of these forms (another version, another length, an unassigned subtype) is
-kept whole as `UnknownMptcp`.
+kind 30 that is not one of these forms (another length, an unassigned subtype) is kept whole as
+`UnknownMptcp`. MP_CAPABLE is read in the forms of version 1 whatever version it names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import Struct as Layout
 from typing import ClassVar, Self
 
-from mbtest.wire.options import MPTCP, TcpOption, register
+from mbtest.errors import LocalProtocolError
+from mbtest.wire.block import register
+from mbtest.wire.options import MPTCP, TcpOption
 from mbtest.wire.sequence import Seq64
 
 MP_CAPABLE, MP_JOIN, DSS, ADD_ADDR, REMOVE_ADDR, MP_PRIO, MP_FAIL, MP_FASTCLOSE, MP_TCPRST = range(9)
@@ -39,8 +41,8 @@ _KEY = Layout("!Q")
 _KEYS = Layout("!QQ")
 _LENGTH = Layout("!H")
 _LENGTH_CHECKSUM = Layout("!HH")
-_JOIN_SYN = Layout("!BBBBII")
-_JOIN_SYN_ACK = Layout("!BBBBQI")
+_JOIN_SYN = Layout("!BII")
+_JOIN_SYN_ACK = Layout("!BQI")
 _MAPPING_32 = Layout("!IIH")
 _MAPPING_64 = Layout("!QIH")
 _WORD = Layout("!I")
@@ -70,7 +72,9 @@ class MptcpOption(TcpOption, frozen=True):
         return UnknownMptcp(data[2:]) if option is None else option  # type: ignore[return-value]
 
     def _head(self, length: int, low: int) -> bytes:
-        """Return kind, length and the octet of subtype and low nibble."""
+        """Return kind, length and the octet of subtype and low nibble, which is 0 to 15."""
+        if low >> 4:
+            raise LocalProtocolError(f"{low} does not fit the 4 bits beside the subtype of {self.name}")
         return bytes((MPTCP, length, self.SUBTYPE << 4 | low))
 
 
@@ -162,16 +166,15 @@ class MpJoinSyn(MpJoin, frozen=True):
 
     def encode(self) -> bytes:
         """Return 12 octets."""
-        subtype = MP_JOIN << 4 | self.flags
-        return _JOIN_SYN.pack(MPTCP, 12, subtype, self.address_id, self.token, self.nonce)
+        return self._head(12, self.flags) + _JOIN_SYN.pack(self.address_id, self.token, self.nonce)
 
     @classmethod
     def decode(cls, data: bytes) -> Self | None:
         """Return the option if it has 12 octets."""
         if len(data) != 12:
             return None
-        _, _, low, address_id, token, nonce = _JOIN_SYN.unpack(data)
-        return cls(address_id, token, nonce, low & 0x0F)
+        address_id, token, nonce = _JOIN_SYN.unpack_from(data, 3)
+        return cls(address_id, token, nonce, data[2] & 0x0F)
 
 
 class MpJoinSynAck(MpJoin, frozen=True):
@@ -189,16 +192,15 @@ class MpJoinSynAck(MpJoin, frozen=True):
 
     def encode(self) -> bytes:
         """Return 16 octets."""
-        subtype = MP_JOIN << 4 | self.flags
-        return _JOIN_SYN_ACK.pack(MPTCP, 16, subtype, self.address_id, self.hmac, self.nonce)
+        return self._head(16, self.flags) + _JOIN_SYN_ACK.pack(self.address_id, self.hmac, self.nonce)
 
     @classmethod
     def decode(cls, data: bytes) -> Self | None:
         """Return the option if it has 16 octets."""
         if len(data) != 16:
             return None
-        _, _, low, address_id, hmac, nonce = _JOIN_SYN_ACK.unpack(data)
-        return cls(address_id, hmac, nonce, low & 0x0F)
+        address_id, hmac, nonce = _JOIN_SYN_ACK.unpack_from(data, 3)
+        return cls(address_id, hmac, nonce, data[2] & 0x0F)
 
 
 class MpJoinAck(MpJoin, frozen=True):
@@ -208,8 +210,9 @@ class MpJoinAck(MpJoin, frozen=True):
     reserved: int = 0
 
     def encode(self) -> bytes:
-        """Return 24 octets."""
-        return self._head(24, self.reserved >> 8) + bytes((self.reserved & 0xFF,)) + self.hmac
+        """Return 24 octets, fewer or more where the HMAC has not 20."""
+        head = self._head(4 + len(self.hmac), self.reserved >> 8)
+        return head + bytes((self.reserved & 0xFF,)) + self.hmac
 
     @classmethod
     def decode(cls, data: bytes) -> Self | None:
@@ -274,33 +277,38 @@ class Dss(MptcpOption, frozen=True):
     def decode(cls, data: bytes) -> Self | None:
         """Return the option if its length is what its flags ask for, with or without a checksum."""
         size = len(data)
-        if size < 4:
+        flags = data[3] if size > 3 else 0
+        form = _DSS_FORMS.get((size, flags & 0x0F))
+        if form is None:
             return None
-        flags = data[3]
+        values = form.unpack_from(data, 4)
         data_ack = dsn = checksum = None
-        subflow_sequence = length = 0
-        position = 4
+        subflow_sequence = length = mapping = 0
         if flags & HAS_DATA_ACK:
-            layout = _KEY if flags & DATA_ACK_64 else _WORD
-            if position + layout.size > size:
-                return None
-            data_ack = layout.unpack_from(data, position)[0]
-            position += layout.size
+            data_ack = values[0]
+            mapping = 1
         if flags & HAS_MAPPING:
-            layout = _MAPPING_64 if flags & DSN_64 else _MAPPING_32
-            if position + layout.size > size:
-                return None
-            dsn, subflow_sequence, length = layout.unpack_from(data, position)
-            position += layout.size
-            if position + 2 == size:
-                checksum = _LENGTH.unpack_from(data, position)[0]
-                position = size
-        if position != size:
-            return None
+            dsn, subflow_sequence, length = values[mapping : mapping + 3]
+            checksum = values[-1] if len(values) > mapping + 3 else None
         return cls(
             data_ack, dsn, subflow_sequence, length, checksum, bool(flags & DATA_FIN),
             bool(flags & DATA_ACK_64), bool(flags & DSN_64), (data[2] & 0x0F) << 3 | flags >> 5,
         )  # fmt: skip
+
+
+def _dss_forms() -> dict[tuple[int, int], Layout]:
+    """Return what follows the flags of a DSS, by the option's length and the flags m, M, a and A."""
+    forms = {}
+    for flags in range(16):
+        data_ack = ("Q" if flags & DATA_ACK_64 else "I") if flags & HAS_DATA_ACK else ""
+        mapping = ("QIH" if flags & DSN_64 else "IIH") if flags & HAS_MAPPING else ""
+        for checksum in ("", "H") if mapping else ("",):
+            layout = Layout("!" + data_ack + mapping + checksum)
+            forms[4 + layout.size, flags] = layout
+    return forms
+
+
+_DSS_FORMS = _dss_forms()
 
 
 class AddAddr(MptcpOption, frozen=True):

@@ -15,16 +15,18 @@ from typing import TypeVar
 
 from mbtest.errors import LocalProtocolError
 from mbtest.wire import ip
+from mbtest.wire.block import MAX_OPTIONS, decode_options, encode_options, first_option, strip_options
 from mbtest.wire.checksum import PROTOCOL_TCP, finish, mend, ones_sum, transport_checksum
 from mbtest.wire.errors import WireError
 from mbtest.wire.ip import Address, Packet
-from mbtest.wire.options import MAX_OPTIONS, TcpOption, decode_options, encode_options, strip_options
+from mbtest.wire.options import TcpOption
 from mbtest.wire.sequence import Seq32
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR, AE = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x100
 FLAG_NAMES = {
     SYN: "SYN", FIN: "FIN", RST: "RST", PSH: "PSH", ACK: "ACK", URG: "URG", ECE: "ECE", CWR: "CWR", AE: "AE",
 }  # fmt: skip
+RESERVED = 0xE00
 TCP_FIXED = 20
 
 Option = TypeVar("Option", bound=TcpOption)
@@ -86,26 +88,17 @@ class Segment(Packet):
         if source.version != destination.version:
             raise LocalProtocolError(f"{source} and {destination} are of two address families")
         block = encode_options(options)
-        offset_flags = (TCP_FIXED + len(block)) << 10 | flags
-        tcp = bytearray(
-            _TCP.pack(source_port, destination_port, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, offset_flags, window,
-                      0, urgent)
-        )  # fmt: skip
+        offset_flags = (TCP_FIXED + len(block)) << 10 | flags & 0x0FFF
+        try:
+            tcp = bytearray(
+                _TCP.pack(source_port, destination_port, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, offset_flags,
+                          window, 0, urgent)
+            )  # fmt: skip
+        except struct.error as error:
+            raise LocalProtocolError(f"a field is out of its range: {error}") from error
         tcp += block + payload
         _SHORT.pack_into(tcp, 16, transport_checksum(source.packed, destination.packed, tcp))
-        if source.version == 4:
-            header = bytearray(ip.IPV4_FIXED)
-            header[0], header[1], header[6], header[8], header[9] = 0x45, traffic_class, 0x40, ttl, ip.TCP
-            _SHORT.pack_into(header, 2, ip.IPV4_FIXED + len(tcp))
-            _SHORT.pack_into(header, 4, identification)
-            header[12:16], header[16:20] = source.packed, destination.packed
-            _SHORT.pack_into(header, 10, finish(ones_sum(header)))
-        else:
-            header = bytearray(ip.IPV6_FIXED)
-            _LONG.pack_into(header, 0, 6 << 28 | traffic_class << 20 | identification)
-            _SHORT.pack_into(header, 4, len(tcp))
-            header[6], header[7] = ip.TCP, ttl
-            header[8:24], header[24:40] = source.packed, destination.packed
+        header = ip.new_header(source, destination, len(tcp), ttl, traffic_class, identification)
         return cls(bytes(header + tcp))
 
     def __repr__(self) -> str:
@@ -225,7 +218,9 @@ class Segment(Packet):
 
     def option(self, form: type[Option]) -> Option | None:
         """Return the first option of this form, or None."""
-        for option in self.options:
+        if self._options is None:
+            return first_option(self.option_block, form)
+        for option in self._options:
             if isinstance(option, form):
                 return option
         return None
@@ -295,12 +290,14 @@ class Segment(Packet):
 
         ip_options: of an IPv4 header, padded with zeros to whole words. extension_headers: of an IPv6
         header, each its kind and its octets, linked by their first octets, which are worked out.
-        checksum, data_offset (32-bit words), ip_length (total length of IPv4, payload length of IPv6)
-        and ip_checksum (of IPv4) are derived unless they are given; a checksum that is not given fits
-        what is given. Where the parts of the copy are does not follow a wrong offset or length.
+
+        Derived unless they are given: checksum, data_offset (32-bit words), ip_length (total length of
+        IPv4, payload length of IPv6), ip_checksum (of IPv4). A checksum that is not given fits a wrong
+        offset or length that is; where the copy has its parts does not follow them.
+
         A TCP checksum is mended, not made: one that was wrong before stays wrong by as much, except
-        where the payload is replaced. Raises LocalProtocolError
-        for options or a payload that do not fit, an address of the other family, a number out of range.
+        where the payload is replaced. Raises LocalProtocolError for options or a payload that do not
+        fit, an address of the other family, a number out of range.
         """
         segment = self if options is None else self._with_block(encode_options(options))
         if payload is not None:
@@ -346,7 +343,9 @@ class Segment(Packet):
             raise LocalProtocolError(f"a field is out of its range: {error}") from error
         if ip_length is not None or ip_checksum is not None:
             ip.set_derived(raw, ip_length, ip_checksum)
-        return _segment(bytes(raw), self.version, at, segment.end, segment.payload_offset)
+        copy = _segment(bytes(raw), self.version, at, segment.end, segment.payload_offset)
+        copy._options = segment._options
+        return copy
 
     def _with_block(self, block: bytes) -> Segment:
         """Return a copy with this option block, lengths and checksums mended."""

@@ -71,6 +71,8 @@ class SequenceNumber(int):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({int(self)})"
 
+    __str__ = int.__repr__
+
 
 class Seq32(SequenceNumber):
     """A sequence number of a subflow (RFC 9293 §3.4)."""

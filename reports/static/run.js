@@ -222,6 +222,7 @@ function notes(row, frames, context) {
   const found = [];
   if (row.fate === "lost") found.push(element("p", { class: "deed" }, "did not come out of the path"));
   if ((row.origins || []).length) found.push(element("p", { class: "deed" }, `from frame ${row.origins.join(", ")}`));
+  for (const words of row.remarks || []) found.push(element("p", { class: "remark" }, words));
   for (const words of row.deeds || []) found.push(element("p", { class: "deed" }, words));
   const told = new Set();
   for (const frame of frames) for (const { finding, item } of context.evidence.get(frame) || []) {

@@ -73,6 +73,39 @@ def converse(connections: Sequence[Connection], random: Random, trouble: float, 
         connection.finish()
 
 
+def talk(
+    *boxes: Middlebox,
+    seed: int,
+    trouble: float = 0.0,
+    count: int = 2,
+    moved: Callable[[int], int] = lambda offset: offset,
+) -> list[Connection]:
+    """Have `count` connections with streams of chance talk through the boxes, and return them.
+
+    moved: where an octet of a sender's stream stands in the receiver's.
+    """
+    random = Random(seed)
+    line = Line(*boxes, seed=seed)
+    starts = (2**32 - 3, 2**32 - 500, random.getrandbits(32))
+    connections = [
+        Connection(
+            line,
+            random.randbytes(random.randint(0, 1500)),
+            random.randbytes(random.randint(0, 800)),
+            random,
+            isns=(random.choice(starts), random.choice(starts)),
+            ports=(40000 + number, 80 + number),
+            version=random.choice((4, 6)),
+            wait=random.choice((0, 10_000)),
+        )
+        for number in range(count)
+    ]
+    for connection in connections:
+        connection.client.moved = connection.server.moved = moved
+    converse(connections, random, trouble)
+    return connections
+
+
 def segments(
     packets: Iterable[tuple[Packet, Direction]], direction: Direction | None = None
 ) -> list[Segment]:
@@ -129,7 +162,9 @@ class Host:
         self.beyond: dict[int, bytes] = {}
         """Data behind a hole, by its offset."""
         self.finished = False
-        self.sacked: list[tuple[int, int]] = []
+        self.peer: Host = self
+        self.moved: Callable[[int], int] = lambda offset: offset
+        """Where an octet of this stream stands in what the peer receives."""
 
     def segment(self, offset: int, payload: bytes = b"", flags: int = ACK) -> Segment:
         number = self.isn + 1 + offset - bool(flags & SYN)
@@ -158,7 +193,8 @@ class Host:
 
     def emit(self, window: int, most: int) -> list[Segment]:
         """Return what is not acknowledged, cut anew, and where the host stands."""
-        out, at, end = [], self.acked, len(self.stream)
+        at, end = self.acked, len(self.stream)
+        out: list[Segment] = []
         while at < end and len(out) < window:
             data = self.stream[at : at + self.random.randint(1, most)]
             last = at + len(data) == end and self.random.random() < 0.5
@@ -193,7 +229,12 @@ class Host:
         for left, right in sack.blocks if sack else ():
             low, high = (self.acked + (Seq32(edge) - (self.isn + 1 + self.acked)) for edge in (left, right))
             assert 0 <= low < high <= self.sent, f"SACK of {low} to {high}, sent {self.sent}"
-            self.sacked.append((low, high))
+            assert self.peer.has(self.moved(low), self.moved(high)), f"SACK of {low} to {high} is a lie"
+
+    def has(self, low: int, high: int) -> bool:
+        """Whether all octets from `low` to `high` came in."""
+        held = {at for start, data in self.beyond.items() for at in range(start, start + len(data))}
+        return all(at < len(self.received) + self.finished or at in held for at in range(low, high))
 
     def _take_data(self, start: int, data: bytes) -> None:
         have = self.received[max(start, 0) : start + len(data)]
@@ -232,6 +273,7 @@ class Connection:
         ends = (CLIENT[version], ports[0], SERVER[version], ports[1])
         self.client = Host(upload, isns[0], ends, random)
         self.server = Host(download, isns[1], ends[2:] + ends[:2], random)
+        self.client.peer, self.server.peer = self.server, self.client
         self.outside: tuple[str, int] | None = None
         """Where the server sees the client."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,15 @@ Box = Callable[[str, Segment], "Sequence[Segment]"]
 class Talk:
     """An MPTCP connection of one subflow, one packet at a time, through a box."""
 
-    def __init__(self, capture: Capture, path: str = "c1-s1", box: Box | None = None) -> None:
-        self.capture, self.path, self.box = capture, path, box
+    def __init__(
+        self,
+        capture: Capture | None = None,
+        path: str = "c1-s1",
+        box: Box | None = None,
+        points: Any = POINTS,
+    ) -> None:
+        self.capture = capture or Capture(points)
+        self.path, self.box = path, box
         self.ends = dict(ENDS)
         self.time = 1_000_000
         self.next = dict(ISN)
@@ -186,12 +193,30 @@ def make_results(runs: Sequence[Run], **changed: Any) -> Results:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Callable[..., Path]:
-    """Return what makes a run directory: results and captures (by number) to its path."""
+def talk() -> type[Talk]:
+    """What makes a conversation."""
+    return Talk
 
-    def make(found: Results, captures: dict[str, Capture]) -> Path:
+
+@pytest.fixture
+def run() -> Callable[..., Run]:
+    """What makes a run: a number and the fields that are to differ."""
+    return make_run
+
+
+@pytest.fixture
+def found() -> Callable[..., Results]:
+    """What makes results of runs."""
+    return make_results
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Callable[..., Path]:
+    """What makes a run directory of results and captures (by file name)."""
+
+    def make(found: Results, captures: Mapping[str, Capture] | None = None) -> Path:
         results.write(found, tmp_path)
-        for name, capture in captures.items():
+        for name, capture in (captures or {}).items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             capture.write(tmp_path / name)
         return tmp_path

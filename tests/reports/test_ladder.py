@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from mbtest.wire import ACK, RST, MpCapable, MptcpOption
+from reports.ladder import MOST_KEPT, MOST_SHOWN, Elision, Row, ladder_of
+
+
+def _ladder(conversation, folder, evidence=()):
+    file = folder / "capture.pcapng"
+    conversation.capture.write(file)
+    return ladder_of(file, evidence)
+
+
+def _shown(ladder):
+    return [item for item in ladder.items if isinstance(item, Row)]
+
+
+def _folded(ladder):
+    return [item for item in ladder.items if isinstance(item, Elision)]
+
+
+def test_uneventful_data_is_folded_away(talk, tmp_path):
+    conversation = talk()
+    conversation.handshake()
+    for _ in range(40):
+        conversation.data("client", b"x" * 1428)
+    conversation.close()
+    ladder = _ladder(conversation, tmp_path)
+    (folded,) = _folded(ladder)
+    assert folded.words == "38 data segments to the server, 54.3 kB, 37 pure ACKs"
+    assert folded.left_out == 0
+    assert len(folded.rows) == 75
+    flags = [row.entry.flags for row in _shown(ladder)]
+    assert flags[:3] == ["SYN", "SYN ACK", "ACK"]
+    assert flags[-3:] == ["FIN ACK", "FIN ACK", "ACK"]
+    assert ladder.frames == 172
+
+
+def test_evidence_is_shown_with_its_neighbours(talk, tmp_path):
+    conversation = talk()
+    conversation.handshake()
+    for number in range(40):
+        frame = conversation.data("client", b"x" * 1428)
+        if number == 20:
+            middle = frame
+    ladder = _ladder(conversation, tmp_path, [middle])
+    shown = [view.frame for row in _shown(ladder) for view in row.views]
+    assert {middle - 2, middle, middle + 2} <= set(shown)
+    assert len(_folded(ladder)) == 2
+
+
+def test_a_deed_that_repeats_is_shown_a_few_times_and_the_last(talk, tmp_path):
+    conversation = talk(box=lambda _, segment: [segment.without_options(MptcpOption)])
+    conversation.handshake()
+    for _ in range(40):
+        conversation.data("client", b"x" * 1428)
+    conversation.send("client", ACK | RST)
+    ladder = _ladder(conversation, tmp_path)
+    (folded,) = _folded(ladder)
+    assert folded.words.endswith("changed by boxes")
+    assert len(_shown(ladder)) < 20
+
+
+def test_a_capture_of_thousands_stays_small(talk, tmp_path):
+    conversation = talk()
+    conversation.handshake()
+    for number in range(2000):
+        conversation.data("client", b"x" * 1428)
+        if number % 10 == 0:
+            conversation.send("client", ACK, (MpCapable(sender_key=number),))
+    ladder = _ladder(conversation, tmp_path)
+    kept = len(_shown(ladder)) + sum(len(item.rows) for item in _folded(ladder))
+    assert len(_shown(ladder)) <= 2 * MOST_SHOWN
+    assert kept <= MOST_KEPT
+    assert sum(item.left_out for item in _folded(ladder)) + kept == ladder.frames // 2
+
+
+def test_a_subflow_is_introduced(talk, tmp_path):
+    conversation = talk()
+    conversation.handshake()
+    ladder = _ladder(conversation, tmp_path)
+    assert ladder.subflows[0].ends == "198.18.1.2:41234 → 198.19.1.2:5001"
+    assert ladder.paths == ["c1-s1"]
+
+
+# scapy leaves a file that it refuses to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_capture_that_is_not_there_or_is_none(talk, tmp_path):
+    assert ladder_of(tmp_path / "none.pcapng").problem == "The capture of this run is not there."
+    for octets in (b"", b"not a capture, whatever its name", b"\x0a\x0d\x0d\x0a" * 9):
+        file = tmp_path / "bad.pcapng"
+        file.write_bytes(octets)
+        assert ladder_of(file).problem.startswith("The capture of this run cannot be read")
+    gc.collect()
+
+
+def test_an_empty_capture_has_no_rows(talk, tmp_path):
+    ladder = _ladder(talk(), tmp_path)
+    assert (ladder.items, ladder.problem, ladder.frames) == ([], "", 0)
