@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Annotated
 
 from mbtest.errors import UsageError
-from mbtest.middlebox import Direction, Edit, Middlebox, MovedHalf, Parameter, StreamGateway
+from mbtest.middlebox import Direction, Edit, Middlebox, MovedHalf, Parameter, StreamGateway, StreamMap
 from mbtest.wire import Segment
 
 
@@ -38,13 +38,12 @@ class RewritePayload(Middlebox):
         self._span = len(self.xor) if self._flips else self._edit.removed
         gaps = [later - place for place, later in pairwise(self._at)]
         if not self._span and not inserted:
-            raise UsageError(
-                f"RewritePayload: put={self.put}, cut={self.cut}, xor={self.xor!r}: no change at all"
-            )
+            told = f"put={self.put!r}, cut={self.cut}, xor={self.xor!r}"
+            raise UsageError(f"RewritePayload: {told}: no change at all")
         if not self._at or min([*gaps, self.every or self._span or 1]) < (self._span or 1):
+            told = f"at={self.at}, every={self.every}"
             raise UsageError(
-                f"RewritePayload: at={self.at}, every={self.every}: places are in order, {self._span or 1} "
-                "octets apart or more"
+                f"RewritePayload: {told}: places are in order, {self._span or 1} octets apart or more"
             )
 
     def start(self) -> None:
@@ -61,26 +60,21 @@ class RewritePayload(Middlebox):
         """Return the stream with its changes; an aim counts as far as it names a direction."""
         if self.aim is not None and self.aim.direction not in (None, direction):
             return stream
-        places = sorted(self._places(0, len(stream), 1 if self._edit.growth else self._span))
-        if self._edit.growth:
-            for place in reversed(places):
-                stream = stream[:place] + self._edit.inserted + stream[place + self._edit.removed :]
-            return stream
-        octets = bytearray(stream)
-        for place in places:
-            for number, position in enumerate(range(place, min(place + self._span, len(octets)))):
-                octets[position] = (
-                    octets[position] ^ self.xor[number] if self._flips else self._edit.inserted[number]
-                )
-        return bytes(octets)
+        if not self._edit.growth:
+            return self._overlaid(0, stream)
+        places = self._places(0, len(stream), 1)
+        return StreamMap(self._edit._replace(at=place) for place in places).rewrite(0, stream)
 
     def _change(self, moved: MovedHalf, start: int, data: bytes) -> bytes:
         """Return `data` with its changes of the same length; have others made from here on."""
+        if not self._edit.growth:
+            return self._overlaid(start, data)
+        for place in self._places(moved.settled, start + len(data), 1):
+            moved.edits.add(self._edit._replace(at=place))
+        return data
+
+    def _overlaid(self, start: int, data: bytes) -> bytes:
         end = start + len(data)
-        if self._edit.growth:
-            for place in self._places(moved.settled, end, 1):
-                moved.edits.add(self._edit._replace(at=place))
-            return data
         octets = bytearray(data)
         for place in self._places(start, end, self._span):
             for position in range(max(place, start), min(place + self._span, end)):

@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 from mbtest import results
 from mbtest.results import Fallback, Results, Run, Verdict
-from reports.ladder import Ladder, ladder_of
+from reports.ladder import MOST_KEPT, Ladder, ladder_of
 
 HERE = Path(__file__).parent
 
@@ -51,6 +51,8 @@ VERDICTS = {
     Verdict.HARNESS_ERROR: VerdictWords("!", "harness error", "mbtest's own fault"),
 }
 NEEDS_A_LOOK = (Verdict.FAIL, Verdict.HARNESS_ERROR, Verdict.NON_STRICT, Verdict.INCONCLUSIVE)
+FEWER_KEPT = 200
+"""Rows carried for a run that nobody needs to look at."""
 FALLBACKS = {
     Fallback.IN_HANDSHAKE: "in the handshake",
     Fallback.WITHOUT_SIGNAL: "without a signal",
@@ -259,9 +261,7 @@ def _concerns(runs: Sequence[Run]) -> list[Concern]:
     for index, run in sorted(enumerate(runs), key=lambda entry: _variant(entry[1])):
         if run.verdict not in NEEDS_A_LOOK:
             continue
-        # Variants differ in frame numbers, octets and times, which are no reason to list them apart.
-        reason = re.sub(r"[0-9]+", "#", run.reason)
-        key = run.verdict, run.case, _pair(run), outcome_words(run), reason
+        key = run.verdict, run.case, _pair(run), outcome_words(run), _gist(run)
         if key not in found:
             found[key] = Concern(
                 run.verdict, outcome_words(run), run.case, run.title, _pair(run), run.reason, {}
@@ -270,6 +270,15 @@ def _concerns(runs: Sequence[Run]) -> list[Concern]:
     return sorted(
         found.values(), key=lambda concern: (NEEDS_A_LOOK.index(concern.verdict), _natural([concern.case]))
     )
+
+
+def _gist(run: Run) -> str:
+    """Return a run's reason without what differs between variants: numbers, and who is the sender."""
+    roles = ("sender", "receiver") if run.direction == "to_server" else ("receiver", "sender")
+    words = re.sub("[0-9]+", "#", run.reason)
+    words = words.replace("client", "%c").replace("server", "%s")
+    parts = re.split("[:;,] *", words.replace("%c", roles[0]).replace("%s", roles[1]))
+    return "; ".join(sorted(parts))
 
 
 def _filters(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
@@ -317,7 +326,8 @@ def _pack(run: Run, directory: Path) -> str:
     if name := run.artifacts.get("capture"):
         here, capture = directory.resolve(), (directory / name).resolve()
         if capture.is_relative_to(here):
-            ladder = ladder_of(capture, evidence)
+            kept = MOST_KEPT if run.verdict in NEEDS_A_LOOK else FEWER_KEPT
+            ladder = ladder_of(capture, evidence, kept)
             if capture.is_file():
                 link = "../" + quote(capture.relative_to(here).as_posix())
         else:

@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 from scapy.error import Scapy_Exception
 
-from mbtest.network.capture import read_capture
-from reports.packets import TO_CLIENT, TO_SERVER, Frame, Subflow, frames_of, passages_of
-from reports.rows import Row, View, rows_of
+from mbtest.network.capture import CapturedFrame, read_capture
+from mbtest.wire import ACK
+from reports.packets import TO_CLIENT, TO_SERVER, Numbers, Subflow, frames_of, passages_of
+from reports.rows import Row, Rows
+from reports.steps import Saying, Step, steps_of
 
 REPEATS = 3
 """Deeds of one kind that are shown before further ones count as uneventful."""
@@ -25,9 +27,11 @@ NEIGHBOURS = 1
 """Uneventful rows shown on both sides of an eventful one."""
 SHORTEST_ELISION = 4
 MOST_SHOWN = 160
-"""Rows shown at first; the others can be unfolded."""
-MOST_KEPT = 700
+"""Rows shown at first; the others can be unfolded, as far as they are kept."""
+MOST_KEPT = 600
 """Rows carried in the page at all; beyond, the capture has them."""
+FIRST_FRAMES, LAST_FRAMES, AROUND_EVIDENCE = 8000, 4000, 50
+"""Which frames of a long capture are looked at."""
 FATES = {
     "changed": "changed by boxes",
     "sent": "sent by boxes",
@@ -37,7 +41,7 @@ FATES = {
 
 
 class Elision(msgspec.Struct, omit_defaults=True):
-    """Rows that are folded away. words: what they are; rows: they themselves, as far as they are kept."""
+    """Rows that are folded away. words: what they are; rows: they themselves, or left_out of them."""
 
     words: str
     rows: list[Row] = []
@@ -60,30 +64,68 @@ class Ladder(msgspec.Struct, omit_defaults=True):
 
     items: list[Row | Elision] = []
     paths: list[str] = []
+    ends: list[str] = []
     subflows: list[SubflowLine] = []
     frames: int = 0
     problem: str = ""
 
 
-def ladder_of(capture: Path, evidence: Collection[int] = ()) -> Ladder:
-    """Return the ladder of a capture. evidence: frames that findings point to, which are always shown."""
-    frames: list[Frame] = []
+def ladder_of(capture: Path, evidence: Collection[int] = (), most_kept: int = MOST_KEPT) -> Ladder:
+    """Return the ladder of a capture.
+
+    evidence: frames that findings point to, which are always shown. most_kept: rows that may be carried.
+    """
+    captured: list[CapturedFrame] = []
     problem = ""
     try:
-        frames = frames_of(read_capture(capture))
+        captured = read_capture(capture)
     except FileNotFoundError:
         problem = "The capture of this run is not there."
     except (OSError, ValueError, AttributeError, Scapy_Exception) as error:
         # AttributeError: of a pcapng that is not ours, scapy gives no interface names.
         problem = f"The capture of this run cannot be read: {error}."
-    rows, numbers = rows_of(passages_of(frames))
+    looked_at = _worth_a_look(captured, evidence)
+    passages = passages_of(frames_of(looked_at))
+    numbers = Numbers(passages)
+    steps = steps_of(passages, numbers)
+    rows = Rows(numbers)
+    if len(looked_at) < len(captured):
+        steps = _with_gaps(steps, looked_at)
     return Ladder(
-        items=_elide(rows, frozenset(evidence)),
-        paths=list(dict.fromkeys(frame.path for frame in frames)),
+        items=_elide(steps, rows, frozenset(evidence), most_kept),
+        paths=list(dict.fromkeys(frame.path for frame in looked_at)),
+        ends=rows.ends,
         subflows=[_legend(subflow) for subflow in numbers.subflows],
-        frames=len(frames),
+        frames=len(captured),
         problem=problem,
     )
+
+
+def _worth_a_look(captured: Sequence[CapturedFrame], evidence: Collection[int]) -> Sequence[CapturedFrame]:
+    """Return all frames; of a long capture the first, the last, those near evidence, and what came of them.
+
+    A kernel and a box that answer each other without end fill a capture with the same packet.
+    """
+    if len(captured) <= FIRST_FRAMES + LAST_FRAMES:
+        return captured
+    wanted = set(range(1, FIRST_FRAMES + 1)) | set(range(len(captured) - LAST_FRAMES + 1, len(captured) + 1))
+    for number in evidence:
+        wanted.update(range(number - AROUND_EVIDENCE, number + AROUND_EVIDENCE + 1))
+    return [frame for frame in captured if frame.number in wanted or frame.origin in wanted]
+
+
+def _with_gaps(steps: Sequence[Step], looked_at: Sequence[CapturedFrame]) -> list[Step]:
+    """Return the steps with one more wherever a stretch of frames was not looked at."""
+    seen = {frame.number for frame in looked_at}
+    filled: list[Step] = []
+    at = 1
+    for step in steps:
+        skipped = sum(number not in seen for number in range(at, step.first.number))
+        if skipped:
+            filled.append(Step("skipped", step.first, None, [], [], [], skipped=skipped))
+        filled.append(step)
+        at = max(at, step.first.number)
+    return filled
 
 
 def _legend(subflow: Subflow) -> SubflowLine:
@@ -97,102 +139,106 @@ def _legend(subflow: Subflow) -> SubflowLine:
     )
 
 
-def _elide(rows: Sequence[Row], evidence: Collection[int]) -> list[Row | Elision]:
-    """Return the rows with the runs of uneventful ones folded away."""
-    eventful = _eventful(rows, evidence)
-    shown: set[int] = set()
-    for index in sorted(eventful):
-        near = range(max(0, index - NEIGHBOURS), min(len(rows), index + NEIGHBOURS + 1))
-        shown.update(near)
-    if len(shown) > MOST_SHOWN:
-        shown = set(sorted(eventful)[: MOST_SHOWN * 3 // 4]) | set(sorted(eventful)[-MOST_SHOWN // 4 :])
-        shown |= {index for index in eventful if _is_evidence(rows[index], evidence)}
+def _elide(
+    steps: Sequence[Step], rows: Rows, evidence: Collection[int], most_kept: int
+) -> list[Row | Elision]:
+    """Return the rows of the steps, with the runs of uneventful ones folded away."""
+    shown = _shown(steps, evidence)
     items: list[Row | Elision] = []
     kept = len(shown)
     index = 0
-    while index < len(rows):
+    while index < len(steps):
         end = index
-        while end < len(rows) and end not in shown:
+        while end < len(steps) and end not in shown:
             end += 1
-        hidden = list(rows[index:end])
+        hidden = steps[index:end]
         if len(hidden) < SHORTEST_ELISION:
-            items += hidden
+            items += map(rows.row, hidden)
         else:
-            affordable = hidden if kept + len(hidden) <= MOST_KEPT else []
+            affordable = hidden if kept + len(hidden) <= most_kept else []
             kept += len(affordable)
-            items.append(Elision(_summary(hidden), affordable, len(hidden) - len(affordable)))
-        if end < len(rows):
-            items.append(rows[end])
+            folded = Elision(_summary(hidden), [rows.row(step) for step in affordable])
+            folded.left_out = len(hidden) - len(affordable)
+            items.append(folded)
+        if end < len(steps):
+            step = steps[end]
+            skipped = f"{step.skipped} frames"
+            items.append(Elision(skipped, left_out=step.skipped) if step.skipped else rows.row(step))
         index = end + 1
     return items
 
 
-def _eventful(rows: Sequence[Row], evidence: Collection[int]) -> set[int]:
-    """Return which rows to show for themselves, by index.
+def _shown(steps: Sequence[Step], evidence: Collection[int]) -> set[int]:
+    """Return which steps are shown at first, by index: the eventful ones and their neighbours."""
+    eventful = _eventful(steps, evidence)
+    shown: set[int] = set()
+    for index in eventful:
+        shown.update(range(max(0, index - NEIGHBOURS), min(len(steps), index + NEIGHBOURS + 1)))
+    if len(shown) <= MOST_SHOWN:
+        return shown
+    in_order = sorted(eventful)
+    first, last = in_order[: MOST_SHOWN * 3 // 4], in_order[-MOST_SHOWN // 4 :]
+    must = (index for index in in_order if steps[index].skipped or _is_evidence(steps[index], evidence))
+    return {*first, *last, *must}
+
+
+def _eventful(steps: Sequence[Step], evidence: Collection[int]) -> set[int]:
+    """Return which steps to show for themselves, by index.
 
     A deed that is done again and again is news the first few times, and the last.
     """
-    eventful = set()
-    deeds: Counter[str] = Counter()
+    eventful = {0, len(steps) - 1} if steps else set()
+    times: Counter[str] = Counter()
     last: dict[str, int] = {}
     data: Counter[tuple[int, str]] = Counter()
-    for index, row in enumerate(rows):
-        view = row.views[0]
-        kind = row.subflow, row.direction
-        if row.fate == "through" and not row.deeds and not row.remarks:
-            data[kind] += bool(view.length)
-            first_data = bool(view.length) and data[kind] <= FIRST_DATA
-            if first_data or _is_control(view):
-                eventful.add(index)
-        else:
-            words = re.sub("[0-9a-f]*[0-9]+", "#", " ".join(row.deeds + row.remarks))
-            signature = f"{row.fate} {kind} {_is_control(view)} {words}"
-            deeds[signature] += 1
-            last[signature] = index
-            if deeds[signature] <= REPEATS or _is_control(view):
-                eventful.add(index)
-        if row.failures or _is_evidence(row, evidence):
+    said: set[tuple[int, str, Saying]] = set()
+    for index, step in enumerate(steps):
+        flow = step.first.subflow, step.first.direction
+        saying = {(*flow, words) for words in step.sayings}
+        if not saying <= said or step.skipped or _is_evidence(step, evidence):
             eventful.add(index)
-    if rows:
-        eventful |= {0, len(rows) - 1}
+        said |= saying
+        if step.fate != "through" or step.deeds or step.remarks:
+            kind = f"{step.fate} {flow} {re.sub('[0-9a-f]*[0-9]+', '#', ' '.join(step.deeds + step.remarks))}"
+            times[kind] += 1
+            last[kind] = index
+            if times[kind] <= REPEATS:
+                eventful.add(index)
+        elif (segment := step.first.segment) is not None and segment.payload_length:
+            data[flow] += 1
+            if data[flow] <= FIRST_DATA:
+                eventful.add(index)
     return eventful | set(last.values())
 
 
-def _is_control(view: View) -> bool:
-    """Whether a packet is more than data or a pure ACK: SYN, FIN, RST, or an option that says something."""
-    if not {"SYN", "FIN", "RST"}.isdisjoint(view.flags.split()) or view.seq is None:
-        return True
-    return any(
-        label.mptcp and (label.name != "DSS" or "DATA_FIN" in label.words or "infinite" in label.words)
-        for label in view.options
-    )
+def _is_evidence(step: Step, evidence: Collection[int]) -> bool:
+    return any(frame.number in evidence or frame.failures for frame in step.frames)
 
 
-def _is_evidence(row: Row, evidence: Collection[int]) -> bool:
-    return any(view.frame in evidence for view in row.views)
-
-
-def _summary(rows: Sequence[Row]) -> str:
-    """Return in words what rows hold."""
+def _summary(steps: Sequence[Step]) -> str:
+    """Return in words what steps hold."""
     segments, octets, acks = Counter[str](), Counter[str](), 0
     fates: Counter[str] = Counter()
-    for row in rows:
-        view = row.views[0]
-        if view.length:
-            segments[row.direction] += 1
-            octets[row.direction] += view.length
-        elif view.flags == "ACK":
+    remarks: Counter[str] = Counter()
+    for step in steps:
+        remarks.update(step.remarks)
+        segment = step.first.segment
+        if segment is not None and segment.payload_length:
+            segments[step.first.direction] += 1
+            octets[step.first.direction] += segment.payload_length
+        elif segment is not None and segment.flags == ACK:
             acks += 1
-        if row.fate != "through":
-            fates[row.fate] += 1
+        if step.fate != "through":
+            fates[step.fate] += 1
     parts = [
         f"{_count(segments[way], 'data segment')} to the {way.removeprefix('to_')}, {_size(octets[way])}"
         for way in (TO_SERVER, TO_CLIENT)
         if segments[way]
     ]
     parts += [_count(acks, "pure ACK")] if acks else []
-    others = len(rows) - sum(segments.values()) - acks
+    others = len(steps) - sum(segments.values()) - acks
     parts += [_count(others, "other packet")] if others else []
+    parts += [_count(count, remark) for remark, count in remarks.items()]
     parts += [f"{count} {FATES.get(fate, fate)}" for fate, count in fates.items()]
     return ", ".join(parts)
 

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from mbtest.network.capture import CapturedFrame
-from mbtest.wire import Dss, MpCapable, MpJoinSyn, Packet, Segment, Seq32, Seq64, WireError, decode
+from mbtest.wire import Address, Dss, MpCapable, MpJoinSyn, Packet, Segment, Seq32, Seq64, WireError, decode
 from mbtest.wire.keys import initial_data_sequence_number, token
 
 TO_SERVER, TO_CLIENT = "to_server", "to_client"
@@ -22,7 +22,7 @@ _Flow = tuple[bytes, bytes]
 _Point = str
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, slots=True)
 class Frame:
     """One packet at one capture point. time: microseconds since the first frame of the capture."""
 
@@ -51,7 +51,7 @@ class Frame:
         return self.packet if isinstance(self.packet, Segment) else None
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, slots=True)
 class Passage:
     """What entered the boxes and what came of it. Nothing entered: a box sent it. Nothing came: withheld."""
 
@@ -59,9 +59,9 @@ class Passage:
     exits: list[Frame] = dataclasses.field(default_factory=list)
 
     @property
-    def first(self) -> Frame:
-        """The first sight of it."""
-        return self.entry or self.exits[0]
+    def frames(self) -> list[Frame]:
+        """All sights of it, the first first."""
+        return ([self.entry] if self.entry is not None else []) + self.exits
 
 
 @dataclasses.dataclass
@@ -108,8 +108,10 @@ def passages_of(frames: Iterable[Frame]) -> list[Passage]:
         if not frame.outbound:
             passages.append(Passage(frame))
             entered[frame.number] = passages[-1]
-        elif frame.origin in entered:
-            entered[frame.origin].exits.append(frame)
+        elif frame.origin is not None:
+            # What came out of a frame that is not here is not here either.
+            if frame.origin in entered:
+                entered[frame.origin].exits.append(frame)
         else:
             passages.append(Passage(None, [frame]))
     return passages
@@ -236,13 +238,13 @@ class Numbers:
 
 
 def _ends(segment: Segment, direction: str) -> tuple[str, str]:
-    """Return the client's end and the server's, as address and port."""
-    ends = (
-        _end(str(segment.source), segment.source_port),
-        _end(str(segment.destination), segment.destination_port),
-    )
+    """Return the client's end and the server's."""
+    ends = end(segment.source, segment.source_port), end(segment.destination, segment.destination_port)
     return ends if direction == TO_SERVER else ends[::-1]
 
 
-def _end(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+def end(address: Address, port: int | None) -> str:
+    """Return an address, and its port where there is one, in words."""
+    if port is None:
+        return str(address)
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"

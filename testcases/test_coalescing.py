@@ -84,7 +84,7 @@ def test_merged_from_the_middle_on(run: RunFixture) -> None:
 def test_merged_on_the_joined_subflow(run: RunFixture) -> None:
     """The joined subflow's segments are merged with the first mapping: it may go, the stream stays whole."""
     box = CoalesceSegments(options="first", flush_on_push=False, aim=Aim(path=1, direction=run.direction))
-    session = run([SMALL, box], sends=1024 * KIB)
+    session = run([SMALL, box], sends=512 * KIB)
 
     session.require(Interfered(CoalesceSegments))
     session.expect(Unharmed())

@@ -39,7 +39,7 @@ def test_fallback_while_more_than_a_window_waits(run: RunFixture) -> None:
 def test_fallback_of_a_long_transfer(run: RunFixture) -> None:
     """Regular TCP from the first data on, with far more to send than fits any buffer: all of it arrives."""
     box = StripOptions(aim=Aim(where=lambda segment: not segment.syn))
-    fell_back_whole(run(box, sends=1024 * KIB))
+    fell_back_whole(run(box, sends=512 * KIB))
 
 
 @case("fallback.peer-ended-first", requires=WHOLE, directions=BOTH_WAYS)

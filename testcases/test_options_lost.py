@@ -196,7 +196,7 @@ def test_options_lost_on_a_joined_subflow_after_its_handshake(run: RunFixture) -
 )
 def test_options_lost_on_the_data_of_a_joined_subflow(run: RunFixture) -> None:
     """Data on the joined subflow loses its mappings: that subflow goes, no octet is lost or misplaced."""
-    session = run(StripOptions(aim=Aim(path=1, kinds=Kind.DATA, direction=run.direction)), sends=768 * KIB)
+    session = run(StripOptions(aim=Aim(path=1, kinds=Kind.DATA, direction=run.direction)), sends=384 * KIB)
 
     session.require(Interfered(StripOptions))
     session.expect(Unharmed())
@@ -213,7 +213,7 @@ def test_options_lost_on_the_data_of_a_joined_subflow(run: RunFixture) -> None:
 def test_data_acks_lost_on_a_joined_subflow(run: RunFixture) -> None:
     """ACKs of the joined subflow lose Data ACKs: its sender must reset it, and the stream arrives whole."""
     aim = Aim(path=1, kinds=Kind.PURE_ACK, direction=run.direction.reverse)
-    session = run(StripOptions(Dss, aim=aim), sends=768 * KIB)
+    session = run(StripOptions(Dss, aim=aim), sends=384 * KIB)
 
     session.require(Interfered(StripOptions))
     session.expect(Unharmed())

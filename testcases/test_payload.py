@@ -29,6 +29,12 @@ FAILS = ("RFC8684-3.7/mp-fail", "RFC8684-3.7/infinite-mapping")
 TWO_PATHS = "dual-homed-client"
 
 
+def exchange(run: RunFixture, size: int) -> Workload:
+    """Four times a quarter of `size` octets in the run's direction, each answered with a hundred."""
+    sizes = {run.sender: size, run.receiver: 4 * 100}
+    return Workload(shape="rounds", rounds=4, client_sends=sizes["client"], server_sends=sizes["server"])
+
+
 def became_tcp(run: RunFixture, session: Trial) -> None:
     """One subflow: MP_FAIL from the receiver, one in answer, an infinite mapping, then regular TCP."""
     session.require(Interfered(RewritePayload))
@@ -43,7 +49,7 @@ def became_tcp(run: RunFixture, session: Trial) -> None:
 @case("payload.first-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
 def test_first_mapping_altered(run: RunFixture) -> None:
     """An octet of the first mapping is altered: MP_FAIL, infinite mapping, regular TCP."""
-    session = run(RewritePayload(at=100, aim=Aim(direction=run.direction)), sends=64 * KIB)
+    session = run(RewritePayload(at=100, aim=Aim(direction=run.direction)), workload=exchange(run, 160 * KIB))
 
     became_tcp(run, session)
 
@@ -51,7 +57,9 @@ def test_first_mapping_altered(run: RunFixture) -> None:
 @case("payload.middle-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
 def test_middle_mapping_altered(run: RunFixture) -> None:
     """An octet in mid-transfer is altered: MP_FAIL, infinite mapping, regular TCP."""
-    session = run(RewritePayload(at=64 * KIB, aim=Aim(direction=run.direction)), sends=256 * KIB)
+    session = run(
+        RewritePayload(at=100 * KIB, aim=Aim(direction=run.direction)), workload=exchange(run, 160 * KIB)
+    )
 
     became_tcp(run, session)
 
@@ -60,7 +68,7 @@ def test_middle_mapping_altered(run: RunFixture) -> None:
 def test_data_altered_again_and_again(run: RunFixture) -> None:
     """From 100 KiB on an octet of every 4 KiB is altered: after the fallback all is as over regular TCP."""
     box = RewritePayload(at=100 * KIB, every=4 * KIB, aim=Aim(direction=run.direction))
-    session = run(box, sends=256 * KIB)
+    session = run(box, workload=exchange(run, 160 * KIB))
 
     became_tcp(run, session)
 
@@ -69,7 +77,7 @@ def test_data_altered_again_and_again(run: RunFixture) -> None:
 def test_data_grows(run: RunFixture) -> None:
     """A gateway inserts 11 octets at 100 KiB: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=100 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
-    session = run(box, sends=256 * KIB)
+    session = run(box, workload=exchange(run, 160 * KIB))
 
     became_tcp(run, session)
 
@@ -78,7 +86,7 @@ def test_data_grows(run: RunFixture) -> None:
 def test_data_shrinks(run: RunFixture) -> None:
     """A gateway cuts 7 octets out at 100 KiB: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=100 * KIB, put=b"", cut=7, aim=Aim(direction=run.direction))
-    session = run(box, sends=256 * KIB)
+    session = run(box, workload=exchange(run, 160 * KIB))
 
     became_tcp(run, session)
 
@@ -89,9 +97,18 @@ def test_data_grows_at_the_start(run: RunFixture) -> None:
     box = RewritePayload(
         at=0, put=b"X-Forwarded-For: 192.0.2.1\r\n\r\n", cut=0, aim=Aim(direction=run.direction)
     )
-    session = run(box, sends=64 * KIB)
+    session = run(box, workload=exchange(run, 160 * KIB))
 
     became_tcp(run, session)
+
+
+@case("payload.more-than-a-window-waits", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+def test_altered_while_more_than_a_window_waits(run: RunFixture) -> None:
+    """The sender ended its stream with more written than the peer's window holds: it arrives all the same."""
+    session = run(RewritePayload(at=40_000, aim=Aim(direction=run.direction)), sends=70_000)
+
+    session.require(Interfered(RewritePayload))
+    session.expect(Unharmed())
 
 
 @case("payload.between-requests", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
@@ -139,7 +156,7 @@ def test_data_grows_without_checksums(run: RunFixture) -> None:
 def test_altered_on_the_joined_subflow(run: RunFixture) -> None:
     """Data is altered on one of two subflows: it is reset with MP_FAIL, the data comes again on the other."""
     box = RewritePayload(at=10 * KIB, aim=Aim(path=1, direction=run.direction))
-    session = run(box, sends=768 * KIB)
+    session = run(box, sends=384 * KIB)
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())
@@ -158,7 +175,7 @@ def test_altered_on_the_joined_subflow(run: RunFixture) -> None:
 def test_altered_on_the_initial_subflow_of_two(run: RunFixture) -> None:
     """Data is altered on the initial of two subflows: it is reset with MP_FAIL, the joined one carries on."""
     box = RewritePayload(at=100 * KIB, aim=Aim(path=0, direction=run.direction))
-    session = run(box, sends=768 * KIB)
+    session = run(box, sends=384 * KIB)
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())

@@ -105,7 +105,7 @@ def test_tiny_pieces(run: RunFixture) -> None:
 def test_split_on_the_joined_subflow(run: RunFixture) -> None:
     """The joined subflow alone is split, options on the first piece: both subflows are used to the end."""
     box = SplitSegments(700, options="first", lost="mptcp", aim=Aim(path=1, direction=run.direction))
-    session = run(box, sends=768 * KIB)
+    session = run(box, sends=384 * KIB)
 
     survived(session)
     session.expect(Subflows(at_least=1))

@@ -24,6 +24,8 @@ from mbtest.stacks import Connection, Settings, stack
 PORT = 80
 DRAIN = 2 * SECOND
 """How long the closing of the flows is followed after both applications are done."""
+STORM = 8_000
+"""Packets seen at either end of a path since an application last got anywhere, after which a run is stuck."""
 SETTLE = 1_500_000
 """How long intended subflows are waited for, microseconds: one retransmission of a SYN, and some."""
 
@@ -143,7 +145,7 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: NamespaceNetwor
     stuck = _run_applications(plan, network, client, server, lambda: follow(observation))
     for application in (client, server):
         application.close()
-    loop.run(lambda: follow(observation) or observation.closed(), loop.now + (0 if stuck else DRAIN))
+    loop.run(lambda: follow(observation) > 0 and observation.closed(), loop.now + (0 if stuck else DRAIN))
     states: dict[str, StackState] = {
         application.role: _with_connection(hosts[application.role].state(), application.state)
         for application in (client, server)
@@ -192,26 +194,28 @@ def _run_applications(
     network: NamespaceNetwork,
     client: Application,
     server: Application,
-    follow: Callable[[], object],
+    follow: Callable[[], int],
 ) -> str:
     """Run until both applications are done, and return where they were stuck if they were not."""
     loop = network.loop
     patience, limit = int(plan.patience * SECOND), int(plan.limit * SECOND)
-    progress, since = -1, loop.now
+    progress, since, frames, frames_then = -1, loop.now, 0, 0
 
     def over() -> bool:
-        nonlocal progress, since
-        follow()
+        nonlocal progress, since, frames, frames_then
+        frames = follow()
         client.pace()
         server.pace()
         made = client.last_progress + server.last_progress
         if made != progress:
-            progress, since = made, loop.now
+            progress, since, frames_then = made, loop.now, frames
         # A connection that one side lost is over once the other side had its chance to notice.
         if (client.done and server.done) or client.excess or server.excess:
             return True
         lost = client.error or server.error
-        return bool(lost) and (server.connection is None or loop.now - since > SECOND)
+        if lost and (server.connection is None or loop.now - since > SECOND):
+            return True
+        return frames - frames_then > STORM
 
     while not over():
         if loop.now - since > patience:
@@ -219,6 +223,8 @@ def _run_applications(
         if loop.now > limit:
             return _where(client, server, f"not at its end after {plan.limit:g} s")
         loop.run(over, min(loop.now + SECOND // 4, since + patience + 1))
+    if frames - frames_then > STORM:
+        return _where(client, server, f"{STORM} packets were seen at either end without any progress")
     return ""
 
 
@@ -226,11 +232,11 @@ def _where(client: Application, server: Application, why: str) -> str:
     return f"{why}: {client.where()}; {server.where()}"
 
 
-def _follower(capture: Capture) -> Callable[[Observation], None]:
-    """Return what feeds an observation all that was captured since it was last called."""
+def _follower(capture: Capture) -> Callable[[Observation], int]:
+    """Return what feeds an observation all that was captured since it was last called, and counts it."""
     position = 0
 
-    def follow(observation: Observation) -> None:
+    def follow(observation: Observation) -> int:
         nonlocal position
         for number, time, point, outbound, raw in capture.since(position):
             path, _, side = point.rpartition("/")
@@ -238,6 +244,7 @@ def _follower(capture: Capture) -> Callable[[Observation], None]:
             sender = (CLIENT if side == SERVER else SERVER) if outbound else side
             observation.add(number, time, path, side, sender, raw)
         position = len(capture)
+        return position
 
     return follow
 

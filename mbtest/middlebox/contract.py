@@ -74,7 +74,7 @@ class Middlebox:
     # -- what a box implements --------------------------------------------------------------------
 
     def start(self) -> None:
-        """Make the state of a run. Called once, before the first packet, with `path` and `random` there."""
+        """Make the state of a run. Called before the first packet; `path` and `random` are there."""
 
     def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
         """Return the segments to send on in place of `segment`, in order."""
@@ -115,6 +115,11 @@ class Middlebox:
     def random(self) -> Random:
         """The box's own generator, seeded by the run."""
         return self._place.random
+
+    @property
+    def path(self) -> str:
+        """The name of the path that the box stands on."""
+        return self._place.path
 
     @property
     def path_index(self) -> int:

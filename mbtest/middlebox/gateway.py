@@ -77,7 +77,8 @@ class StreamGateway:
         if half is None or not segment.has_ack:
             return segment
         moved = self._moved[half]
-        moved.answer = segment
+        if moved.answer is None or segment.ack >= moved.answer.ack:
+            moved.answer = segment
         if not moved.edits:
             return segment
         return segment.replace(ack=moved.backward(segment.ack), options=mend_sack(segment, moved.block))

@@ -39,7 +39,7 @@ class MovedHalf:
         self.length: int | None = None
         """Octets in the whole stream, once a FIN told."""
         self.answer: Segment | None = None
-        """The last segment of the receiver, in its own numbers, for a box that has to answer in its place."""
+        """The receiver's segment that acknowledges most, in its own numbers: what a box answers with."""
 
     def forward(self, seq: Seq32) -> Seq32:
         """Return the receiver's number for a sequence number of the sender."""
@@ -52,7 +52,7 @@ class MovedHalf:
         """
         first, last = self._range(ack)
         if first < last:
-            last = min(last, max(first, self._seen))
+            last = min(last, max(first, self.half.highest))
         return self.half.sequence(last)
 
     def block(self, block: Block) -> Block | None:
@@ -60,11 +60,6 @@ class MovedHalf:
         left = self._range(Seq32(block[0]))[0]
         right = self.half.offset(self.backward(Seq32(block[1])))
         return (self.half.sequence(left), self.half.sequence(right)) if left < right else None
-
-    @property
-    def _seen(self) -> int:
-        """Offset in, behind all that passed, a FIN included."""
-        return self.half.highest + self.half.fin_seen
 
     def _range(self, number: Seq32) -> tuple[int, int]:
         reference = self.edits.forward(self.half.highest)

@@ -109,7 +109,7 @@ class Host:
             self._route.flush()
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
                 for wire in self._wires:
-                    _disable_offloads(control, wire.interface.name)
+                    disable_offloads(control, wire.interface.name)
 
     def start(self) -> None:
         """Set the interfaces up, with addresses, neighbours and routes; return when they can be used.
@@ -163,7 +163,7 @@ def _gateway(address: IPv4Interface | IPv6Interface) -> IPv4Address | IPv6Addres
     return network[1] if network[1] != address.ip else network[2]
 
 
-def _disable_offloads(control: socket.socket, interface: str) -> None:
+def disable_offloads(control: socket.socket, interface: str) -> None:
     """Have an interface's packets leave as a wire would carry them: cut to size, checksums filled in.
 
     Without scatter/gather and checksums, the kernel takes back segmentation offload of every kind.

@@ -54,7 +54,7 @@ def read_sysctls(prefix: str) -> dict[str, str]:
 
 
 def read_counters() -> dict[str, int]:
-    """Return the counters of /proc/net/netstat and snmp, as `MPTcpExtMPFailTx`, of the thread's namespace."""
+    """Return the counters of the thread's namespace, as `MPTcpExtMPFailTx`: netstat, snmp and snmp6."""
     counters: dict[str, int] = {}
     for source in ("netstat", "snmp"):
         lines = Path("/proc/thread-self/net", source).read_text().splitlines()
@@ -62,6 +62,9 @@ def read_counters() -> dict[str, int]:
             group, _, names = heading.partition(":")
             pairs = zip(names.split(), values.partition(":")[2].split(), strict=True)
             counters |= {group + name: int(value) for name, value in pairs}
+    for line in Path("/proc/thread-self/net/snmp6").read_text().splitlines():
+        name, value = line.split()
+        counters[name] = int(value)
     return counters
 
 
@@ -199,10 +202,12 @@ class LinuxHost:
 
     def connect(self, address: IPv4Address | IPv6Address, port: int) -> Connection:
         """Open a connection to `address`."""
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        # Linux gives IPv6 subflows to IPv6 sockets only; those reach IPv4 by mapped addresses.
+        mapped = self._network.family == "mixed" and address.version == 4
+        family = socket.AF_INET if address.version == 4 and not mapped else socket.AF_INET6
         sock = self._host.socket(family, socket.SOCK_STREAM, self._stack.protocol)
         connection = SocketConnection(self._network, sock)
-        code = sock.connect_ex((str(address), port))
+        code = sock.connect_ex((f"::ffff:{address}" if mapped else str(address), port))
         if code not in (0, errno.EINPROGRESS):
             raise HarnessError(f"connect to {address}: {errno.errorcode.get(code, code)}")
         return connection

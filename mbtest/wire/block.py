@@ -171,8 +171,10 @@ def strip_options(block: bytes, forms: tuple[type[TcpOption], ...]) -> bytes:
     if kind <= END_OF_LIST and kept_from < size:
         pieces.append(block[kept_from:last])
         return _aligned(b"".join(pieces), block[last:])
-    pieces.append(block[kept_from:])
-    return _aligned(b"".join(pieces))
+    if kept_from < size:
+        pieces.append(block[kept_from:])
+    left = b"".join(pieces)
+    return _aligned(left) if len(left) & 3 else left
 
 
 @lru_cache(maxsize=256)

@@ -29,6 +29,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 
 _SHORT = Struct("!H")
 _LONG = Struct("!I")
+_LENGTH_TO_CHECKSUM = Struct("!HHHHH")
 
 Layout: TypeAlias = tuple[int, int, int, int]
 """Of a packet: IP version; protocol; offset of the transport header; offset of the packet's end.
@@ -205,9 +206,10 @@ def set_length(raw: bytearray, length: int) -> None:
     else:
         if length > 0xFFFF:
             raise LocalProtocolError(f"an IPv4 packet of {length} octets; at most 65535 are possible")
-        change = length - (raw[2] << 8 | raw[3])
-        _SHORT.pack_into(raw, 2, length)
-        _SHORT.pack_into(raw, 10, mend(raw[10] << 8 | raw[11], 0, change))
+        # The five words at once: two of them alone take longer.
+        before, identification, fragment, ttl_protocol, checksum = _LENGTH_TO_CHECKSUM.unpack_from(raw, 2)
+        mended = mend(checksum, before, length)
+        _LENGTH_TO_CHECKSUM.pack_into(raw, 2, length, identification, fragment, ttl_protocol, mended)
 
 
 def set_derived(raw: bytearray, length: int | None, checksum: int | None) -> None:

@@ -293,7 +293,8 @@ class Segment(Packet):
 
         Derived unless they are given: checksum, data_offset (32-bit words), ip_length (total length of
         IPv4, payload length of IPv6), ip_checksum (of IPv4). A checksum that is not given fits a wrong
-        offset or length that is; where the copy has its parts does not follow them.
+        offset or length that is; where the copy has its parts does not follow them. They stay as they
+        are until what they measure is replaced.
 
         A TCP checksum is mended, not made: one that was wrong before stays wrong by as much, except
         where the payload is replaced. Raises LocalProtocolError for options or a payload that do not
@@ -371,8 +372,7 @@ class Segment(Packet):
         end = offset + len(payload)
         head = bytearray(raw[:offset])
         head[at + 16 : at + 18] = b"\0\0"
-        if end != self.end:
-            ip.set_length(head, end)
+        ip.set_length(head, end)
         total = ones_sum(self.source_octets) + ones_sum(ip.final_destination(raw, at)) + PROTOCOL_TCP
         total += end - at + ones_sum(head[at:]) + ones_sum(payload)
         _SHORT.pack_into(head, at + 16, finish(total))

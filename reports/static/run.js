@@ -3,7 +3,7 @@
 // nodes and attribute values, never markup.
 
 const WORDS = JSON.parse(document.getElementById("words").textContent);
-const UNEVENTFUL_GAP = 200000; // microseconds between two rows that are worth a line of their own
+const UNEVENTFUL_GAP = 100000; // microseconds between two rows that are worth a line of their own
 const FATES = {
   changed: ["◆", "changed by the boxes"],
   split: ["◆", "split by the boxes"],
@@ -204,17 +204,23 @@ function line(row, part, before, after, words, context) {
     const shown = open.getAttribute("aria-expanded") === "true";
     open.setAttribute("aria-expanded", String(!shown));
     if (shown) made.nextElementSibling.remove();
-    else made.after(inFull([before, after].filter(Boolean), row, context.width));
+    else made.after(inFull([before, after].filter(Boolean), row, context));
   });
   return made;
 }
 
-function inFull(views, row, width) {
-  return element("tr", { class: "full" }, element("td", { colspan: width }, views.map((view, position) =>
+function onTheWire(view, ends) {
+  const [seq, window, ack] = view.absolute || [];
+  return [ends[view.ends], view.flags, seq === undefined ? "" : `seq ${seq}`, ack === undefined ? "" : `ack ${ack}`,
+    `length ${view.length || 0}`, window === undefined ? "" : `window ${window}`].filter(Boolean).join(" ");
+}
+
+function inFull(views, row, context) {
+  return element("tr", { class: "full" }, element("td", { colspan: context.width }, views.map((view) =>
     element("div", {},
       element("p", {}, element("b", {}, `frame ${view.frame}`), ` at ${(view.time / 1e6).toFixed(6)} s, path ${row.path || "?"}`,
-        position && !view.line ? ": as it entered" : ""),
-      view.line ? element("p", { class: "wire" }, view.line) : null,
+        view.flags ? "" : ": as it entered"),
+      view.flags ? element("p", { class: "wire" }, view.problem || onTheWire(view, context.ends)) : null,
       (view.options || []).length ? element("ul", {}, view.options.map((label) => element("li", {}, label.words))) : null))));
 }
 
@@ -222,8 +228,15 @@ function notes(row, frames, context) {
   const found = [];
   if (row.fate === "lost") found.push(element("p", { class: "deed" }, "did not come out of the path"));
   if ((row.origins || []).length) found.push(element("p", { class: "deed" }, `from frame ${row.origins.join(", ")}`));
-  for (const words of row.remarks || []) found.push(element("p", { class: "remark" }, words));
-  for (const words of row.deeds || []) found.push(element("p", { class: "deed" }, words));
+  for (const words of row.remarks || []) {
+    found.push(element("p", { class: "remark", title: words === "reinjection" ? "data that was sent before, under other subflow sequence numbers" : "" }, words));
+  }
+  for (const words of row.deeds || []) {
+    // A translator does the same to every packet: in full the first time, then by the box's name.
+    const known = words.length > 40 && context.deeds.has(words);
+    context.deeds.add(words);
+    found.push(element("p", { class: "deed", title: known && words }, known ? `${words.split(" ", 1)[0]}, as above` : words));
+  }
   const told = new Set();
   for (const frame of frames) for (const { finding, item } of context.evidence.get(frame) || []) {
     const words = finding.met ? item.words : [`expected: ${finding.expected}`, item.words].filter(Boolean).join("; ");
@@ -295,6 +308,7 @@ function ladder(data, context) {
   const paths = story.paths || [];
   context.several = subflows.length > 1 || paths.length > 1;
   context.boxed = run.boxes.length > 0 || items.some((item) => item.fate && item.fate !== "through");
+  context.ends = story.ends || [];
   context.boxes = new Set(run.boxes.map((use) => use.path));
   context.width = context.several ? 8 : 7;
   const names = [...new Set(run.boxes.map((use) => use.box.split("(")[0]))];
@@ -320,7 +334,7 @@ function ladder(data, context) {
 
 function runPage(data, siblings, navigation, linkTo) {
   const { run } = data;
-  const context = { lines: new Map(), folded: new Map(), evidence: new Map(), before: null };
+  const context = { lines: new Map(), folded: new Map(), evidence: new Map(), deeds: new Set(), before: null };
   for (const finding of run.findings) for (const item of finding.evidence) {
     if (item.frame) context.evidence.set(item.frame, [...(context.evidence.get(item.frame) || []), { finding, item }]);
   }

@@ -8,7 +8,7 @@ import pytest
 
 from mbtest.errors import HarnessError
 from mbtest.middlebox import Aim, BoxError, Chain, Deed, Direction, Kind, Middlebox
-from mbtest.wire import Packet, Segment
+from mbtest.wire import SYN, Packet, Segment
 from tests.middlebox.bench import TO_CLIENT, TO_SERVER, Line, VirtualClock, segment
 
 Answer = Callable[[Middlebox, Segment, Direction], Any]
@@ -84,11 +84,11 @@ def test_what_a_box_sends_goes_through_the_boxes_ahead_of_it_only() -> None:
     ]
 
 
-def test_an_answer_that_is_answered_keeps_both_in_their_order() -> None:
+def test_an_answer_that_is_answered_at_once_upsets_no_order() -> None:
     def reply(box: Middlebox, one: Segment, way: Direction) -> list[Segment]:
         if one.payload == b"question":
             box.send(one.replace(payload=b"probe"), way.reverse)
-            return [one]
+            box.send(one.replace(payload=b"early"), way)
         return [one]
 
     def bounce(box: Middlebox, one: Segment, way: Direction) -> list[Segment]:
@@ -97,9 +97,11 @@ def test_an_answer_that_is_answered_keeps_both_in_their_order() -> None:
         box.send(one.replace(payload=b"bounced"), way.reverse)
         return []
 
-    line = Line(Doing(bounce), Doing(reply))
-    line.put(segment(payload=b"question"))
-    assert payloads([one for one, _ in line.out if isinstance(one, Segment)]) == [b"bounced", b"question"]
+    line = Line(Doing(bounce), Doing(lambda box, one, way: [one] * (1 + one.syn)), Doing(reply))
+    line.put(segment(payload=b"question", flags=SYN))
+    assert payloads([one for one, _ in line.out if isinstance(one, Segment)]) == [
+        *[b"bounced"] * 8, b"early", b"question", b"early", b"question",
+    ]  # fmt: skip
 
 
 class Late(Middlebox):

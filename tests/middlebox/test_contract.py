@@ -56,6 +56,10 @@ def test_a_box_without_process_cannot_handle_segments() -> None:
         type("Empty", (Middlebox,), {})().process(segment(), TO_SERVER)
 
 
+def test_a_box_delivers_streams_as_they_are_unless_it_says_otherwise() -> None:
+    assert Counting().delivers(b"stream", TO_SERVER) == b"stream"
+
+
 def test_other_packets_pass_and_no_address_is_answered_for() -> None:
     udp = Packet(bytes.fromhex("4500001c0000000040110000c0000201c0000202") + bytes(8))
     line = Line(Counting())
@@ -68,6 +72,7 @@ class Telling(Middlebox):
     """Tells where it stands."""
 
     def process(self, segment: Segment, direction: Direction) -> list[Segment]:
+        assert self.path == "path"
         self.told = (self.now, self.path_index, self.random.random())
         return [segment]
 

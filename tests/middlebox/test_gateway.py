@@ -101,6 +101,16 @@ def test_removed_data_is_acknowledged_by_the_gateway_once_all_before_it_is() -> 
     assert answer.checksum_is_right()
 
 
+def test_an_old_acknowledgment_does_not_hide_a_newer_one() -> None:
+    bench = Bench(Edit(4, 4))
+    bench.up(0, b"abcd")
+    bench.down(ack=4)
+    bench.down(ack=2)
+    bench.up(4, b"efgh")
+    ((answer, _, _),) = bench.sent
+    assert offset(answer.ack) == 8
+
+
 def test_a_wrong_checksum_stays_wrong_and_teaches_nothing() -> None:
     bench = Bench(Edit(0, 4))
     broken = segment(ISN + 1, b"abcd?").replace(checksum=0x1234)

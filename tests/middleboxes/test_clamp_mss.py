@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mbtest.errors import UsageError
-from mbtest.wire import ACK, SYN, MaximumSegmentSize, MpCapable, NoOperation, SackPermitted
+from mbtest.wire import ACK, SYN, MaximumSegmentSize, MpCapable, NoOperation, SackPermitted, Segment
 from middleboxes.clamp_mss import ClampMss
 from tests.middlebox.bench import TO_CLIENT, Line, segment
 
@@ -28,7 +28,7 @@ def test_the_mss_of_both_syns_is_lowered_and_nothing_else() -> None:
         segment(options=[MaximumSegmentSize(1460)]),
     ],
 )
-def test_other_segments_pass_as_they_are(one) -> None:  # type: ignore[no-untyped-def]
+def test_other_segments_pass_as_they_are(one: Segment) -> None:
     assert Line(ClampMss(1200)).put(one)[0] is one
 
 

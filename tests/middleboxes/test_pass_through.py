@@ -3,12 +3,15 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mbtest.middlebox import Direction
 from middleboxes.pass_through import PassThrough
 from tests.middlebox.bench import TO_CLIENT, TO_SERVER, Line, segment, talk
 
 
 @given(st.integers(0, 0xFFF), st.binary(max_size=50), st.sampled_from((TO_SERVER, TO_CLIENT)))
-def test_every_segment_goes_on_as_the_very_one_and_nothing_is_on_record(flags, payload, direction) -> None:  # type: ignore[no-untyped-def]
+def test_every_segment_goes_on_as_the_very_one_and_nothing_is_on_record(
+    flags: int, payload: bytes, direction: Direction
+) -> None:
     line = Line(PassThrough())
     one = segment(payload=payload, flags=flags, direction=direction)
     (out,) = line.put(one, direction)

@@ -63,12 +63,15 @@ def test_receivers_read_the_changed_stream_whatever_happens_on_the_way(
     for connection in talk(box, seed=seed, trouble=trouble, moved=change.moved):
         assert connection.server.received == change.stream(connection.client.stream)
         assert connection.client.received == change.stream(connection.server.stream)
+        assert box.delivers(connection.client.stream, TO_SERVER) == connection.server.received
 
 
 @given(st.integers(0, 2**32), st.sampled_from((0.0, 0.3)), st.binary(min_size=1, max_size=40))
 @settings(deadline=None)
 def test_flipped_octets_are_the_same_for_every_copy_and_cut(seed: int, trouble: float, mask: bytes) -> None:
-    for connection in talk(RewritePayload(50, xor=mask, every=300), seed=seed, trouble=trouble):
+    box = RewritePayload(50, xor=mask, every=300)
+    for connection in talk(box, seed=seed, trouble=trouble):
+        assert box.delivers(connection.client.stream, TO_SERVER) == connection.server.received
         for received, sent in (
             (connection.server.received, connection.client.stream),
             (connection.client.received, connection.server.stream),
@@ -155,6 +158,12 @@ def test_an_aim_at_one_direction_leaves_the_other_streams_octets() -> None:
     assert down.payload == b"XXXcd"
     (back,) = line.put(segment(BASE + 2, ack=105))
     assert (back.seq, back.ack) == (Seq32(BASE + 2), 102)
+
+
+def test_what_it_delivers_is_unchanged_in_the_direction_that_it_is_not_aimed_at() -> None:
+    box = RewritePayload(1, b"XY", cut=1, aim=Aim(direction=TO_CLIENT))
+    assert box.delivers(b"abcd", TO_SERVER) == b"abcd"
+    assert box.delivers(b"abcd", TO_CLIENT) == b"aXYcd"
 
 
 def test_data_that_is_removed_in_full_is_acknowledged_to_its_sender() -> None:

@@ -17,11 +17,14 @@ from mbtest.network import privileges
 from mbtest.network.namespaces import NamespaceNetwork
 from mbtest.network.topology import load_topology
 
-PR_SET_DUMPABLE, NOBODY, EVERYBODY = 4, 65534, 4294967295
+PR_SET_DUMPABLE, CAP_SETFCAP, NOBODY, EVERYBODY = 4, 31, 65534, 4294967295
 libc = ctypes.CDLL(None, use_errno=True)
 
 def give_up():
-    assert libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()) == 0
+    # Who is root of a user namespace can be so of another within only with this one.
+    kept = 1 << CAP_SETFCAP if os.getuid() == 0 else 0
+    header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(kept, kept)
+    assert libc.capset(header, data) == 0
 
 if int(Path("/proc/self/uid_map").read_text().split()[2]) == EVERYBODY and os.getuid() == 0:
     os.setgroups([])

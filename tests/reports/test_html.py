@@ -285,3 +285,57 @@ def test_filters_and_the_open_run_come_from_the_address(directory, found, run, c
     dom, complaints = browse(file, tmp_path, {"run": "of another report"})
     assert complaints == []
     assert "There is no run of another report" in dom
+
+
+@needs_chromium
+def test_clicks_and_keys(directory, found, run, talk, tmp_path):
+    conversation = talk()
+    conversation.handshake()
+    for _ in range(20):
+        conversation.data("client", b"x" * 1428)
+    runs = [
+        run(0, id="one"),
+        run(0, id="two", verdict=Verdict.FAIL, reason="nothing moves", artifacts={}),
+        run(1, id="three", artifacts={}),
+    ]
+    file = render(directory(found(runs), {"captures/0.pcapng": conversation.capture}))
+    # The page's policy runs no script that is not its own: a copy without it plays the reader.
+    script = """
+    const pause = () => new Promise((done) => setTimeout(done, 300));
+    const log = [];
+    const note = (name, value) => log.push(`${name}=${value}`);
+    const key = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    (async () => {
+      document.querySelector("button.count.fail").click(); await pause();
+      note("filtered", location.hash);
+      note("shown", document.querySelectorAll(".matrix a.mark:not([hidden])").length);
+      document.querySelector("#clear").click(); await pause();
+      note("cleared", location.hash);
+      document.querySelector(".matrix a.mark[data-run='0']").click(); await pause();
+      note("opened", location.hash);
+      note("rows", opened.querySelectorAll("tr.packet").length);
+      opened.querySelector("tr.elided button").click();
+      note("unfolded", opened.querySelectorAll("tr.packet").length);
+      opened.querySelector("button.time").click();
+      note("full", opened.querySelector("tr.full").textContent.includes("seq 3000000000"));
+      opened.querySelector("tr.elided button").click();
+      note("folded", opened.querySelectorAll("tr.packet").length);
+      key("n"); await pause();
+      note("next", opened.querySelector("h2").textContent);
+      key("Escape"); await pause();
+      note("closed", `${opened.hidden} ${location.hash}`);
+      document.title = log.join(";");
+    })();
+    """
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", file.read_text(encoding="utf-8"))
+    copy = file.with_name("played.html")
+    copy.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    dom, complaints = browse(copy, tmp_path)
+    assert complaints == []
+    log = dict(item.split("=", 1) for item in re.search("<title>(.*?)</title>", dom)[1].split(";"))
+    assert (log["filtered"], log["shown"], log["cleared"]) == ("#verdict=fail", "1", "#")
+    assert log["opened"] == "#run=one"
+    assert int(log["unfolded"]) == 43 > int(log["rows"]) == int(log["folded"])
+    assert log["full"] == "true"
+    assert log["next"].strip() == "✗ fail: multipath"
+    assert log["closed"] == "true #"

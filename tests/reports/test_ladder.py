@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from mbtest.wire import ACK, RST, MpCapable, MptcpOption
-from reports.ladder import MOST_KEPT, MOST_SHOWN, Elision, Row, ladder_of
+from reports.ladder import FIRST_FRAMES, LAST_FRAMES, MOST_KEPT, MOST_SHOWN, Elision, Row, ladder_of
 
 
 def _ladder(conversation, folder, evidence=()):
@@ -16,6 +16,10 @@ def _ladder(conversation, folder, evidence=()):
 
 def _shown(ladder):
     return [item for item in ladder.items if isinstance(item, Row)]
+
+
+def _views(row):
+    return ([row.entry] if row.entry else []) + row.exits
 
 
 def _folded(ladder):
@@ -47,7 +51,7 @@ def test_evidence_is_shown_with_its_neighbours(talk, tmp_path):
         if number == 20:
             middle = frame
     ladder = _ladder(conversation, tmp_path, [middle])
-    shown = [view.frame for row in _shown(ladder) for view in row.views]
+    shown = [view.frame for row in _shown(ladder) for view in _views(row)]
     assert {middle - 2, middle, middle + 2} <= set(shown)
     assert len(_folded(ladder)) == 2
 
@@ -100,3 +104,18 @@ def test_a_capture_that_is_not_there_or_is_none(talk, tmp_path):
 def test_an_empty_capture_has_no_rows(talk, tmp_path):
     ladder = _ladder(talk(), tmp_path)
     assert (ladder.items, ladder.problem, ladder.frames) == ([], "", 0)
+
+
+def test_of_an_endless_capture_the_ends_and_the_evidence_are_looked_at(talk, tmp_path):
+    conversation = talk()
+    conversation.handshake()
+    for _ in range((FIRST_FRAMES + LAST_FRAMES) // 2 + 500):
+        conversation.send("server", ACK)
+    last = conversation.send("client", ACK | RST)
+    evidence = FIRST_FRAMES + 301
+    ladder = _ladder(conversation, tmp_path, [evidence])
+    gaps = [item.words for item in _folded(ladder) if item.words.endswith("frames")]
+    assert len(gaps) == 2
+    assert {evidence, last} <= {view.frame for row in _shown(ladder) for view in _views(row)}
+    assert not any(row.fate in ("lost", "sent") for row in _shown(ladder))
+    assert ladder.frames == last + 1

@@ -32,7 +32,7 @@ def test_what_a_box_sends_by_itself_entered_nowhere(talk):
     conversation.capture.record(conversation.time, 0, True, forged.raw)
     _, passages, _ = _read(conversation)
     assert passages[-1].entry is None
-    assert passages[-1].first.direction == "to_client"
+    assert passages[-1].exits[0].direction == "to_client"
 
 
 def test_numbers_are_relative_to_each_side_of_a_rewriting_box(talk):

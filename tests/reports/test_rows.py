@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-import pytest
-
-from mbtest.wire import ACK, SYN, Dss, MpCapable, MpFail, Sack, Segment
-from reports.packets import frames_of, passages_of
-from reports.rows import rows_of
+from mbtest.wire import ACK, SYN, Dss, MpCapable, MpFail, Sack, Segment, Timestamps
+from reports.packets import Numbers, frames_of, passages_of
+from reports.rows import Rows
+from reports.steps import steps_of
 
 
 def _rows(conversation):
-    return rows_of(passages_of(frames_of(list(conversation.capture))))[0]
+    passages = passages_of(frames_of(list(conversation.capture)))
+    numbers = Numbers(passages)
+    rows = Rows(numbers)
+    return [rows.row(step) for step in steps_of(passages, numbers)]
 
 
 def _labels(view):
@@ -27,8 +29,8 @@ def test_an_unchanged_packet_is_one_row(talk):
     ]
     assert _labels(rows[0].entry)[-1] == "MP_CAPABLE v1"
     assert _labels(rows[2].entry)[-1] == "MP_CAPABLE v1 both keys"
-    assert "3000000000" in rows[0].entry.line
-    assert rows[0].exits[0].line == ""
+    assert rows[0].entry.absolute == (3_000_000_000, 502)
+    assert rows[0].exits[0].absolute == ()
 
 
 def test_a_removed_option_is_marked_and_named_once(talk):
@@ -63,24 +65,6 @@ def test_a_dropped_packet_ends_at_the_box(talk):
     assert (row.fate, row.exits, row.deeds) == ("dropped", [], ["DropSegments dropped it"])
 
 
-@pytest.mark.parametrize(
-    ("words", "fate"),
-    [
-        (None, "lost"),
-        ("lost by the link (stated loss 5 %)", "dropped"),
-        ("Coalesce held it", "held"),
-        ("Captive let nothing pass", "withheld"),
-    ],
-)
-def test_nothing_came_out(talk, words, fate):
-    conversation = talk()
-    segment = Segment.build("198.18.1.2", "198.19.1.2", 1, 2, flags=ACK)
-    number = conversation.capture.record(0, 0, False, segment.raw)
-    if words:
-        conversation.capture.annotate(number, words)
-    assert _rows(conversation)[0].fate == fate
-
-
 def test_a_split_segment_has_several_exits(talk):
     def split(_, segment):
         half = len(segment.payload) // 2
@@ -98,32 +82,6 @@ def test_a_split_segment_has_several_exits(talk):
     assert row.fate == "split"
     assert [(out.seq, out.length) for out in row.exits] == [(1, 50), (51, 50)]
     assert row.deeds == ["SplitSegments made 2 segments of it"]
-
-
-def test_held_segments_say_where_they_went_on(talk):
-    conversation = talk()
-    conversation.handshake()
-    capture, ends = conversation.capture, ("198.18.1.2", "198.19.1.2", 41234, 5001)
-    first = Segment.build(*ends, seq=3_000_000_001, flags=ACK, payload=b"a" * 10)
-    second = Segment.build(*ends, seq=3_000_000_011, flags=ACK, payload=b"b" * 10)
-    merged = Segment.build(*ends, seq=3_000_000_001, flags=ACK, payload=b"a" * 10 + b"b" * 10)
-    for segment in (first, second):
-        capture.annotate(capture.record(2_000_000, 0, False, segment.raw), "CoalesceSegments held it")
-    out = capture.record(2_000_900, 1, True, merged.raw)
-    capture.annotate(out, "CoalesceSegments merged 2 segments")
-    rows = _rows(conversation)[3:]
-    assert [row.fate for row in rows] == ["held", "held", "sent"]
-    assert rows[0].deeds[-1] == rows[1].deeds[-1] == f"goes on in frame {out}"
-
-
-def test_a_long_delay_is_drawn_where_the_packet_comes_out(talk):
-    conversation = talk()
-    conversation.handshake()
-    segment = Segment.build("198.18.1.2", "198.19.1.2", 41234, 5001, seq=3_000_000_001, flags=ACK)
-    entry = conversation.pass_on("client", segment, after=500_000)
-    held, released = _rows(conversation)[3:]
-    assert (held.fate, released.fate, released.origins) == ("held", "sent", [entry])
-    assert released.deeds == ["held for 499 ms"]
 
 
 def test_numbers_of_options_are_relative(talk):
@@ -157,24 +115,12 @@ def test_what_is_no_tcp_segment_is_shown(talk):
     assert [row.entry.flags for row in rows] == ["ICMP", "no IP packet"]
 
 
-def test_what_was_sent_before_is_remarked(talk):
-    conversation = talk()
-    conversation.handshake()
-    conversation.data("client", b"x" * 10)
-    conversation.data("client", b"x" * 10)
-    conversation.next["client"] -= 10
-    conversation.dsn["client"] -= 10
-    conversation.data("client", b"x" * 10)
-    conversation.dsn["client"] -= 10
-    conversation.data("client", b"x" * 10)
-    remarks = [row.remarks for row in _rows(conversation) if row.entry.length]
-    assert remarks == [[], [], ["retransmission"], ["reinjection: data that was sent before"]]
+def test_timestamps_that_a_box_took_from_elsewhere_are_no_news(talk):
+    def later(_, segment):
+        return [segment.with_options((Timestamps(9, 9), MpFail(2)))]
 
-
-def test_segments_of_one_mapping_are_no_repetition(talk):
-    conversation = talk()
-    conversation.handshake()
-    mapping = Dss(dsn=conversation.dsn["client"], dsn_64=True, subflow_sequence=1, length=20)
-    for _ in range(2):
-        conversation.send("client", ACK, (mapping,), b"x" * 10)
-    assert not any(row.remarks for row in _rows(conversation))
+    conversation = talk(box=later)
+    conversation.send("client", ACK, (Timestamps(1, 1), MpFail(1)))
+    row = _rows(conversation)[0]
+    assert [label.change for label in row.entry.options] == ["", "removed"]
+    assert [label.change for label in row.exits[0].options] == ["", "added"]

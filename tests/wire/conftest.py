@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mbtest import wire
 from mbtest.wire import (
     AddAddr,
+    Address,
     Authentication,
     Dss,
     Experimental,
@@ -60,14 +61,14 @@ def _octets(lowest: int, highest: int) -> st.SearchStrategy[bytes]:
 
 
 FLAGS_4, RESERVED_12, KEY = _bits(4), _bits(12), _bits(64)
-# `from_type` has no use here: the ranges of the fields are the wire's.
-CAPABLE = st.tuples(_bits(8), _bits(4)).flatmap(
-    lambda head: st.sampled_from((0, 1, 2, 3, 4)).flatmap(
-        lambda count: st.tuples(*(KEY, KEY, _bits(16), _bits(16))[:count]).map(
-            lambda values: MpCapable(head[0], *values, *[None] * (4 - len(values)), version=head[1])
-        )
-    )
-)
+
+
+@st.composite
+def _capable(draw: st.DrawFn) -> MpCapable:
+    """MP_CAPABLE in one of its five lengths."""
+    parts = draw(st.integers(0, 4))
+    values = [draw(_bits(width)) if part < parts else None for part, width in enumerate((64, 64, 16, 16))]
+    return MpCapable(draw(_bits(8)), *values, draw(_bits(4)))
 
 
 @st.composite
@@ -75,13 +76,14 @@ def _dss(draw: st.DrawFn) -> Dss:
     data_ack_64, dsn_64 = draw(st.booleans()), draw(st.booleans())
     data_ack = draw(st.none() | _bits(64 if data_ack_64 else 32))
     dsn = draw(st.none() | _bits(64 if dsn_64 else 32))
-    mapping = (draw(_bits(32)), draw(_bits(16)), draw(st.none() | _bits(16))) if dsn is not None else ()
-    return Dss(data_ack, dsn, *mapping, data_fin=draw(st.booleans()), data_ack_64=data_ack_64,
-               dsn_64=dsn_64, reserved=draw(_bits(7)))  # fmt: skip
+    subflow_sequence, length = (draw(_bits(32)), draw(_bits(16))) if dsn is not None else (0, 0)
+    checksum = draw(st.none() | _bits(16)) if dsn is not None else None
+    return Dss(data_ack, dsn, subflow_sequence, length, checksum, draw(st.booleans()), data_ack_64, dsn_64,
+               draw(_bits(7)))  # fmt: skip
 
 
 MPTCP_OPTIONS = st.one_of(
-    CAPABLE,
+    _capable(),
     st.builds(MpJoinSyn, _bits(8), _bits(32), _bits(32), FLAGS_4),
     st.builds(MpJoinSynAck, _bits(8), KEY, _bits(32), FLAGS_4),
     st.builds(MpJoinAck, _octets(20, 20), RESERVED_12),
@@ -122,7 +124,9 @@ OTHER_OPTIONS = st.one_of(
 def _segments(draw: st.DrawFn) -> Segment:
     """A segment whose checksums and lengths are right; its options may be any octets."""
     v4 = draw(st.booleans())
-    address = _octets(4, 4).map(IPv4Address) if v4 else _octets(16, 16).map(IPv6Address)
+    address: st.SearchStrategy[Address] = (
+        _octets(4, 4).map(IPv4Address) if v4 else _octets(16, 16).map(IPv6Address)
+    )
     segment = Segment.build(
         draw(address), draw(address), draw(_bits(16)), draw(_bits(16)), seq=draw(_bits(32)),
         ack=draw(_bits(32)), flags=draw(_bits(12)), window=draw(_bits(16)), urgent=draw(_bits(16)),
@@ -173,7 +177,7 @@ EXTENSION_HEADERS = st.lists(
 
 @st.composite
 def _packets(draw: st.DrawFn) -> Packet:
-    """Whatever `decode` accepts: right segments, with octets overwritten and behind them, and no TCP."""
+    """Whatever `decode` accepts: segments with octets overwritten and behind them, TCP no more at times."""
     raw = bytearray(bytes(draw(_segments())) + draw(_octets(0, 8)))
     for _ in range(draw(st.integers(0, 4))):
         raw[draw(st.integers(0, len(raw) - 1))] = draw(_bits(8))

@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mbtest.wire.checksum import dss_checksum, finish, mend, ones_sum, transport_checksum
+from mbtest.wire.keys import initial_data_sequence_number
 
 OCTETS = st.binary(max_size=200)
 
@@ -81,6 +83,24 @@ def test_transport_checksum_over_the_pseudo_header(source: bytes, destination: b
 def test_dss_checksum_by_hand() -> None:
     # 0102 0304 0506 0708 | 0000 0001 | 0004 | 0000 | 6162 6364: they add up to 0xd4df.
     assert dss_checksum(0x0102030405060708, 1, 4, b"abcd") == 0xFFFF - 0xD4DF
+
+
+@pytest.mark.parametrize(
+    ("key", "offset", "ssn", "length", "payload", "checksum"),
+    [  # what Linux sent, with net.mptcp.checksum_enabled: on MP_CAPABLE, on a DSS, on a DATA_FIN alone
+        (0x4EB44DF4C4E62A99, 1, 1, 5, b"hello", 0x74F0),
+        (0xF1C44BB26F32A275, 1, 1, 7, b"world!!", 0x8EF5),
+        (0x4EB44DF4C4E62A99, 6, 6, 5, b"again", 0x87E7),
+        (0x4EB44DF4C4E62A99, 11, 0, 1, b"", 0xB8BD),
+        (0x5D669115A299F216, 1, 1, 5, b"hello", 0x2903),
+    ],
+)
+def test_dss_checksum_is_that_of_linux(
+    key: int, offset: int, ssn: int, length: int, payload: bytes, checksum: int
+) -> None:
+    dsn = int(initial_data_sequence_number(key) + offset)
+
+    assert dss_checksum(dsn, ssn, length, payload) == checksum
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 65535), OCTETS)

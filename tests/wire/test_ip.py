@@ -127,10 +127,12 @@ def test_any_octets_are_a_packet_or_a_wire_error(raw: bytes) -> None:
     try:
         packet = Packet(raw)
     except WireError as error:
-        assert 0 <= error.offset <= len(raw)
+        offset = error.offset
     else:
+        offset = 0
         assert bytes(packet) == raw
         assert packet.transport <= packet.end <= len(raw)
+    assert 0 <= offset <= len(raw)
 
 
 ROUTE = V6_ADDRESSES.hex()

@@ -18,6 +18,17 @@ def test_token_is_the_left_of_the_hash_and_idsn_its_right(key: int, digest: str)
 
 
 @pytest.mark.parametrize(
+    ("key", "first"),
+    [  # what Linux sent: a listener's key, and the DSN of its first octet of data
+        (0xF1C44BB26F32A275, 13993655555845892317),
+        (0x7C4C23DEA2DB4324, 3949294723409642181),
+    ],
+)
+def test_first_octet_has_the_number_after_the_idsn(key: int, first: int) -> None:
+    assert initial_data_sequence_number(key) + 1 == first
+
+
+@pytest.mark.parametrize(
     ("keys", "nonces", "hmac"),
     [  # the KUnit test of Linux, net/mptcp/crypto_test.c: keys and nonces are those characters
         (

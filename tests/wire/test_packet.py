@@ -147,9 +147,11 @@ def test_any_octets_are_a_packet_or_a_wire_error(raw: bytes) -> None:
     try:
         packet = decode(raw)
     except WireError as error:
-        assert 0 <= error.offset <= len(raw)
+        offset = error.offset
     else:
+        offset = 0
         assert bytes(packet) == raw
+    assert 0 <= offset <= len(raw)
 
 
 @given(st.from_type(Segment), st.data())

@@ -89,7 +89,7 @@ def test_numbers_of_two_widths_have_no_distance() -> None:
 def test_it_hashes_prints_and_pickles_as_a_number(width: type[Seq32] | type[Seq64]) -> None:
     number = width(7)
 
-    assert {number: 1}[7] == 1
+    assert hash(number) == hash(7)
     assert repr(number) == f"{width.__name__}(7)"
     assert str(number) == f"{number}" == f"{number:d}" == "7"
     again = pickle.loads(pickle.dumps(number))
