@@ -86,7 +86,8 @@ class Group:
 class Cell:
     """What became of a case with one stack pair and family."""
 
-    column: str
+    pair: str
+    family: str
     groups: list[Group]
 
 
@@ -208,7 +209,7 @@ def _topics(runs: Sequence[Run], columns: dict[str, list[str]]) -> dict[str, lis
     for (topic, case), cells in sorted(cases.items(), key=lambda item: _natural(item[0])):
         first = next(iter(cells.values()))[0][1]
         row = [
-            Cell(f"{pair}, {FAMILIES[family]}", _groups(cells.get((pair, family), [])))
+            Cell(pair, family, _groups(cells.get((pair, family), [])))
             for pair, families in columns.items()
             for family in families
         ]

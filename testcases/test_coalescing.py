@@ -5,8 +5,7 @@ from __future__ import annotations
 from mbtest.testing import (
     BOTH_WAYS,
     KIB,
-    MUST,
-    SHOULD,
+    MILLISECOND,
     Aim,
     Interfered,
     NoFalseData,
@@ -22,6 +21,8 @@ from middleboxes.coalesce import CoalesceSegments
 
 SURVIVES = "RFC8684-6/coalescing"
 UNMAPPED = "RFC8684-6/unmapped-data"
+HOLD = 50 * MILLISECOND
+"""Long enough that how much is merged depends on sizes and not on the pace of this machine."""
 SMALL = ClampMss(500)
 """Three segments of this size fit the link's packets once they are merged."""
 
@@ -36,8 +37,9 @@ def survived(session: Trial) -> None:
 def degraded(session: Trial) -> None:
     """Regular TCP or a reset; no octet is misplaced, and the application knows where it stands."""
     session.require(Interfered(CoalesceSegments))
-    session.expect(NoFalseData(), level=MUST)
-    session.expect(OneOf(Outcome.MULTIPATH, Outcome.FELL_BACK, Outcome.RESET), level=SHOULD)
+    session.expect(NoFalseData())
+    # §3.3.2: a sender keeps what is not Data ACKed, for the connection's liveness; a silent end is none.
+    session.expect(OneOf(Outcome.MULTIPATH, Outcome.FELL_BACK, Outcome.RESET))
 
 
 @case("coalesce.only-equal", requires=SURVIVES, directions=BOTH_WAYS, checksums=(False, True))
@@ -50,40 +52,38 @@ def test_merged_where_options_are_equal(run: RunFixture) -> None:
 @case("coalesce.both-options", requires=SURVIVES, directions=BOTH_WAYS)
 def test_merged_with_both_sets_of_options(run: RunFixture) -> None:
     """Two segments become one with the options of both while they fit: no octet may be misplaced."""
-    box = CoalesceSegments(options="both", flush_on_push=False, aim=Aim(direction=run.direction))
+    box = CoalesceSegments(options="both", flush_on_push=False, delay=HOLD, aim=Aim(direction=run.direction))
     degraded(run([SMALL, box], sends=48 * KIB))
 
 
-@case(
-    "coalesce.first-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True), level=SHOULD
-)
+@case("coalesce.first-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True))
 def test_merged_with_the_first_options(run: RunFixture) -> None:
     """Three segments become one with the first mapping: data without a mapping must not be misplaced."""
-    box = CoalesceSegments(options="first", flush_on_push=False, aim=Aim(direction=run.direction))
+    box = CoalesceSegments(options="first", flush_on_push=False, delay=HOLD, aim=Aim(direction=run.direction))
     degraded(run([SMALL, box], sends=48 * KIB))
 
 
-@case("coalesce.last-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True), level=SHOULD)
+@case("coalesce.last-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True))
 def test_merged_with_the_last_options(run: RunFixture) -> None:
     """Three segments become one with the last mapping: data before it must not be misplaced."""
-    box = CoalesceSegments(options="last", flush_on_push=False, aim=Aim(direction=run.direction))
+    box = CoalesceSegments(options="last", flush_on_push=False, delay=HOLD, aim=Aim(direction=run.direction))
     degraded(run([SMALL, box], sends=48 * KIB))
 
 
-@case("coalesce.later-data", requires=UNMAPPED, directions=BOTH_WAYS, level=SHOULD, waits=5)
+@case("coalesce.later-data", requires=UNMAPPED, directions=BOTH_WAYS, waits=5)
 def test_merged_from_the_middle_on(run: RunFixture) -> None:
     """From 32 KiB on segments are merged, the first mapping kept: reset or regular TCP, nothing misplaced."""
     aim = Aim(direction=run.direction, from_byte=32 * KIB)
-    box = CoalesceSegments(options="first", flush_on_push=False, aim=aim)
+    box = CoalesceSegments(options="first", flush_on_push=False, delay=HOLD, aim=aim)
     degraded(run([SMALL, box], sends=128 * KIB))
 
 
-@case(
-    "coalesce.joined-subflow", requires=UNMAPPED, directions=BOTH_WAYS, topology="dual-homed-client", waits=2
-)
+@case("coalesce.joined-subflow", requires=UNMAPPED, directions=BOTH_WAYS, topology="slow-first-path", waits=2)
 def test_merged_on_the_joined_subflow(run: RunFixture) -> None:
     """The joined subflow's segments are merged with the first mapping: it may go, the stream stays whole."""
-    box = CoalesceSegments(options="first", flush_on_push=False, aim=Aim(path=1, direction=run.direction))
+    box = CoalesceSegments(
+        options="first", flush_on_push=False, delay=HOLD, aim=Aim(path=1, direction=run.direction)
+    )
     session = run([SMALL, box], sends=512 * KIB)
 
     session.require(Interfered(CoalesceSegments))

@@ -23,6 +23,7 @@ from middleboxes.strip import StripOptions
 
 JOINED = Subflow.JOINED
 SECOND_PATH = "dual-homed-client"
+SLOW_FIRST = "slow-first-path"
 
 
 @case(
@@ -174,7 +175,7 @@ def test_mp_join_deleted_from_third_ack(run: RunFixture) -> None:
     "lost.joined-after-handshake",
     requires="RFC8684-3.7/joined-subflow-without-dss",
     directions=BOTH_WAYS,
-    topology=SECOND_PATH,
+    topology=SLOW_FIRST,
     waits=2,
 )
 def test_options_lost_on_a_joined_subflow_after_its_handshake(run: RunFixture) -> None:
@@ -191,7 +192,7 @@ def test_options_lost_on_a_joined_subflow_after_its_handshake(run: RunFixture) -
     "lost.joined-data",
     requires="RFC8684-3.7/joined-subflow-without-dss",
     directions=BOTH_WAYS,
-    topology=SECOND_PATH,
+    topology=SLOW_FIRST,
     waits=2,
 )
 def test_options_lost_on_the_data_of_a_joined_subflow(run: RunFixture) -> None:
@@ -207,7 +208,7 @@ def test_options_lost_on_the_data_of_a_joined_subflow(run: RunFixture) -> None:
     "lost.joined-data-acks",
     requires="RFC8684-3.7/joined-subflow-without-dss",
     directions=BOTH_WAYS,
-    topology=SECOND_PATH,
+    topology=SLOW_FIRST,
     waits=2,
 )
 def test_data_acks_lost_on_a_joined_subflow(run: RunFixture) -> None:

@@ -100,7 +100,7 @@ def test_tiny_pieces(run: RunFixture) -> None:
     requires=SURVIVES,
     directions=BOTH_WAYS,
     checksums=(False, True),
-    topology="dual-homed-client",
+    topology="slow-first-path",
 )
 def test_split_on_the_joined_subflow(run: RunFixture) -> None:
     """The joined subflow alone is split, options on the first piece: both subflows are used to the end."""

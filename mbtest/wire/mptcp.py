@@ -8,7 +8,7 @@ kind 30 that is not one of these forms (another length, an unassigned subtype) i
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from struct import Struct as Layout
+from struct import Struct
 from typing import ClassVar, Self
 
 from mbtest.errors import LocalProtocolError
@@ -37,15 +37,13 @@ HMAC_SHA256 = 0x01
 # DSS flags (RFC 8684 §3.3)
 DATA_FIN, DSN_64, HAS_MAPPING, DATA_ACK_64, HAS_DATA_ACK = 0x10, 0x08, 0x04, 0x02, 0x01
 
-_KEY = Layout("!Q")
-_KEYS = Layout("!QQ")
-_LENGTH = Layout("!H")
-_LENGTH_CHECKSUM = Layout("!HH")
-_JOIN_SYN = Layout("!BII")
-_JOIN_SYN_ACK = Layout("!BQI")
-_MAPPING_32 = Layout("!IIH")
-_MAPPING_64 = Layout("!QIH")
-_WORD = Layout("!I")
+_KEY = Struct("!Q")
+_LENGTH = Struct("!H")
+_JOIN_SYN = Struct("!BII")
+_JOIN_SYN_ACK = Struct("!BQI")
+_MAPPING_32 = Struct("!IIH")
+_MAPPING_64 = Struct("!QIH")
+_WORD = Struct("!I")
 
 
 class MptcpOption(TcpOption, frozen=True):
@@ -296,14 +294,14 @@ class Dss(MptcpOption, frozen=True):
         )  # fmt: skip
 
 
-def _dss_forms() -> dict[tuple[int, int], Layout]:
+def _dss_forms() -> dict[tuple[int, int], Struct]:
     """Return what follows the flags of a DSS, by the option's length and the flags m, M, a and A."""
     forms = {}
     for flags in range(16):
         data_ack = ("Q" if flags & DATA_ACK_64 else "I") if flags & HAS_DATA_ACK else ""
         mapping = ("QIH" if flags & DSN_64 else "IIH") if flags & HAS_MAPPING else ""
         for checksum in ("", "H") if mapping else ("",):
-            layout = Layout("!" + data_ack + mapping + checksum)
+            layout = Struct("!" + data_ack + mapping + checksum)
             forms[4 + layout.size, flags] = layout
     return forms
 

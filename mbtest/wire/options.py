@@ -6,7 +6,7 @@ Values that no decoding gives (an `UnknownOption` that spells an MSS) can be mad
 
 from __future__ import annotations
 
-from struct import Struct as Layout
+from struct import Struct
 from typing import ClassVar, Self
 
 import msgspec
@@ -17,11 +17,11 @@ EXPERIMENTAL = (253, 254)
 MALFORMED = -1
 """The kind of what cannot be an option, and of classes whose instances have kinds of their own."""
 
-_MSS = Layout("!BBH")
-_SCALE = Layout("!BBB")
-_TIMESTAMPS = Layout("!BBII")
-_BLOCK = Layout("!II")
-_WORD = Layout("!BBH")
+_MSS = Struct("!BBH")
+_SCALE = Struct("!BBB")
+_TIMESTAMPS = Struct("!BBII")
+_BLOCK = Struct("!II")
+_WORD = Struct("!BBH")
 
 
 class TcpOption(msgspec.Struct, frozen=True):

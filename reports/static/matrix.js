@@ -30,6 +30,21 @@ function matches(run, state) {
     && FILTERS.every((name) => !state.get(name) || run[name] === state.get(name));
 }
 
+// A stack pair or family that is filtered out takes its columns along.
+function hideColumns(state) {
+  const table = overview.querySelector(".matrix table");
+  if (!table) return;
+  const differs = (part, name) => Boolean(state.get(name)) && part.dataset[name] !== state.get(name);
+  for (const part of table.querySelectorAll(".column")) part.hidden = differs(part, "pair") || differs(part, "family");
+  const columns = [...table.querySelectorAll("th.column:not([hidden])")];
+  for (const head of table.querySelectorAll("th.pair")) {
+    const width = columns.filter((column) => column.dataset.pair === head.dataset.pair).length;
+    head.hidden = !width;
+    head.colSpan = width || 1;
+  }
+  for (const topic of table.querySelectorAll(".topic th")) topic.colSpan = columns.length + 1;
+}
+
 function filter(state) {
   const shown = RUNS.map((run) => matches(run, state));
   const isShown = (mark) => shown[Number(mark.dataset.run)];
@@ -38,6 +53,7 @@ function filter(state) {
     for (const part of overview.querySelectorAll(selector)) part.hidden = !part.querySelector("a.mark:not([hidden])");
   };
   ["div.group", ".concern", "tr.row", ".matrix tbody", ".look"].forEach(hideEmpty);
+  hideColumns(state);
   const count = shown.filter(Boolean).length;
   if (!form) return shown;
   const all = count === RUNS.length;

@@ -263,6 +263,10 @@ def test_filters_and_the_open_run_come_from_the_address(directory, found, run, c
     hidden = re.findall(r'<a class="mark"[^>]*data-run="(\d)"[^>]*hidden[^>]*>', dom)
     assert set(marks) - set(hidden) == {"1"}
     assert "1 of 3 runs" in dom
+    heads = re.findall(
+        r'<th scope="col" class="column"[^>]*data-family="(v\d)"[^>]*?( hidden)?(?:="")?>', dom
+    )
+    assert [family for family, hidden in heads if not hidden] == ["v6"]
     assert re.search(r'data-verdict="fail" aria-pressed="true"', dom)
 
     dom, complaints = browse(file, tmp_path, {"q": "example-1"})
@@ -333,9 +337,9 @@ def test_clicks_and_keys(directory, found, run, talk, tmp_path):
     dom, complaints = browse(copy, tmp_path)
     assert complaints == []
     log = dict(item.split("=", 1) for item in re.search("<title>(.*?)</title>", dom)[1].split(";"))
-    assert (log["filtered"], log["shown"], log["cleared"]) == ("#verdict=fail", "1", "#")
+    assert (log["filtered"], log["shown"], log["cleared"]) == ("#verdict=fail", "1", "")
     assert log["opened"] == "#run=one"
     assert int(log["unfolded"]) == 43 > int(log["rows"]) == int(log["folded"])
     assert log["full"] == "true"
     assert log["next"].strip() == "✗ fail: multipath"
-    assert log["closed"] == "true #"
+    assert log["closed"] == "true "

@@ -67,8 +67,10 @@ FLAGS_4, RESERVED_12, KEY = _bits(4), _bits(12), _bits(64)
 def _capable(draw: st.DrawFn) -> MpCapable:
     """MP_CAPABLE in one of its five lengths."""
     parts = draw(st.integers(0, 4))
-    values = [draw(_bits(width)) if part < parts else None for part, width in enumerate((64, 64, 16, 16))]
-    return MpCapable(draw(_bits(8)), *values, draw(_bits(4)))
+    key, other, length, checksum = (
+        draw(_bits(width)) if part < parts else None for part, width in enumerate((64, 64, 16, 16))
+    )
+    return MpCapable(draw(_bits(8)), key, other, length, checksum, draw(_bits(4)))
 
 
 @st.composite
