@@ -11,7 +11,9 @@ import signal
 import socket
 import statistics
 import struct
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -34,6 +36,7 @@ from mbtest.wire import MptcpOption, Segment, Timestamps
 ROUNDS = 7
 SECONDS = 1.0
 SECOND = 1_000_000
+PATIENCE = 20.0
 MTU = 1500
 CHUNK = bytes(1 << 18)
 IPPROTO_MPTCP = 262
@@ -44,7 +47,7 @@ FABRIC, KERNEL, SCAPY = "fabric", "kernel bridge", "scapy bridge_and_sniff"
 class Shorten(Middlebox):
     """Takes the timestamps from every segment but the SYNs, so that each is rebuilt to the end."""
 
-    def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
+    def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:  # noqa: ARG002
         return (segment if segment.syn else segment.without_options(Timestamps),)
 
 
@@ -87,8 +90,8 @@ def transfer(place: Place, protocol: int) -> tuple[int, float]:
         network.hosts["server"].socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as listener,
         network.hosts["client"].socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as sender,
     ):
-        listener.setblocking(True)
-        sender.setblocking(True)
+        listener.settimeout(PATIENCE)
+        sender.settimeout(PATIENCE)
         listener.bind((place.address, 0))
         listener.listen()
         target = listener.getsockname()
@@ -116,7 +119,10 @@ def in_child(work: Callable[[], None]) -> int:
         try:
             work()
         finally:
-            os._exit(0)
+            failed = sys.exc_info()[0] is not None
+            if failed:
+                traceback.print_exc()
+            os._exit(failed)
     return child
 
 
@@ -136,6 +142,8 @@ def send(sender: socket.socket, target: tuple[str, int]) -> None:
     end = time.perf_counter() + SECONDS
     while time.perf_counter() < end:
         sender.sendall(CHUNK)
+    # The other processes have the socket, too: closing it here would not end the stream.
+    sender.shutdown(socket.SHUT_WR)
 
 
 @contextmanager
@@ -198,7 +206,7 @@ def through_kernel() -> Iterator[Place]:
 
 @contextmanager
 def through_scapy() -> Iterator[Place]:
-    """scapy's bridge, in a process of its own."""
+    """The bridge of scapy, in a process of its own."""
     ready, tell = os.pipe()
 
     def work() -> None:

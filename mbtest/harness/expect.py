@@ -148,10 +148,10 @@ class Unharmed:
         for stream in run.session.streams:
             if stream.first_difference is not None and not stream.expected_difference:
                 words.append(f"{stream.direction}: octet {stream.first_difference} differs")
-            elif not stream.end_seen or (
-                stream.received != stream.intended and not stream.expected_difference
-            ):
+            elif stream.received != stream.intended and not stream.expected_difference:
                 words.append(f"{stream.direction}: {stream.received} of {stream.intended} octets")
+            elif not stream.end_seen:
+                words.append(f"{stream.direction}: its end never came")
         actual = "; ".join(words) or "both streams are whole"
         return Answer(not words, "both streams arrive whole", actual)
 

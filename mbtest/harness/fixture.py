@@ -237,11 +237,17 @@ class RunFixture:
         ):
             of_level = [finding for finding in missed if finding.level is level]
             if of_level:
-                return verdict, "; ".join(f"expected {f.expected}: {f.actual}" for f in of_level)
+                return verdict, self._missed(of_level)
         if self.case.level is Level.MAY:
             notes = [f.actual for f in self._findings if not f.expected] or [self._trial.judgement.reason]
             return Verdict.INFORMATIONAL, "; ".join(notes)
         return Verdict.PASS, self._trial.judgement.reason
+
+    def _missed(self, findings: Sequence[Finding]) -> str:
+        """Return in words what happened, and what was expected instead; what is new of what was seen."""
+        words = self._trial.judgement.reason if self._trial else ""
+        wanted = [f.expected if words in f.actual else f"{f.expected} ({f.actual})" for f in findings]
+        return f"{words}; expected: {'; '.join(wanted)}"
 
 
 def intended_subflows(topology: Topology, variant: Variant) -> int:

@@ -16,9 +16,9 @@ from mbtest.harness.gather import entry_of
 from mbtest.results import Results, Run, Verdict
 
 STYLES = {
-    Verdict.PASS: ("green", "✔"),
-    Verdict.NON_STRICT: ("yellow", "~"),
-    Verdict.FAIL: ("bold red", "✘"),
+    Verdict.PASS: ("green", "✓"),
+    Verdict.NON_STRICT: ("yellow", "≈"),
+    Verdict.FAIL: ("bold red", "✗"),
     Verdict.INFORMATIONAL: ("cyan", "i"),
     Verdict.UNSUPPORTED: ("dim", "–"),
     Verdict.INCONCLUSIVE: ("magenta", "?"),
@@ -108,13 +108,15 @@ def summary(console: Console, found: Results, page: Path) -> None:
         table.add_row(topic, *(str(counts[verdict] or "") for verdict in verdicts))
     table.add_row("all", *(str(found.tally()[verdict]) for verdict in verdicts), style="bold")
     console.print(table)
-    loud = Counter((run.case, run.verdict, run.reason) for run in found.runs if run.verdict not in _QUIET)
-    for (case, verdict, reason), count in loud.items():
+    loud: dict[tuple[str, Verdict, str], list[Run]] = {}
+    for run in found.runs:
+        if run.verdict not in _QUIET:
+            loud.setdefault((run.case, run.verdict, run.outcome or "-"), []).append(run)
+    for (case, verdict, outcome), runs in loud.items():
         style, mark = STYLES[verdict]
-        console.print(
-            f"[{style}]{mark} {verdict.value}[/] {_escape(case)} ({count} runs): {_escape(reason)}",
-            soft_wrap=True,
-        )
+        count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+        words = f"{_escape(case)} {outcome} ({count}): {_escape(runs[0].reason)}"
+        console.print(f"[{style}]{mark} {verdict.value}[/] {words}", soft_wrap=True)
     seconds = found.provenance.seconds
     console.print(f"{len(found.runs)} runs in {seconds:.1f} s; report: {page}", soft_wrap=True)
 

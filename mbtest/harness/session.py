@@ -219,7 +219,7 @@ def _run_applications(
 
     while not over():
         if loop.now - since > patience:
-            return _where(client, server, f"nothing moved for {plan.patience:g} s")
+            return _where(client, server, f"neither application got anywhere for {plan.patience:g} s")
         if loop.now > limit:
             return _where(client, server, f"not at its end after {plan.limit:g} s")
         loop.run(over, min(loop.now + SECOND // 4, since + patience + 1))

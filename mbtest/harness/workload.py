@@ -145,16 +145,19 @@ class Application:
     def where(self) -> str:
         """Return in words how far this side has come."""
         if self._connection is None:
-            return f"{self.role} has no connection"
-        words = [f"{self.role} wrote {self.written} of {len(self._data)} octets"]
-        words.append(f"read {len(self.received)}")
+            return f"the {self.role} has no connection"
+        words = []
+        if self._data:
+            words.append(f"wrote {self.written} of {len(self._data)} octets")
         if self.excess:
-            words.append(f"{self.excess} more than its peer wrote")
-        elif not self.end_seen:
+            words.append(f"read {self.excess} more than its peer wrote")
+        elif self._expected:
+            words.append(f"read {len(self.received)} of {self._expected}")
+        if not self.end_seen:
             words.append("waits for the end of its peer's stream")
         if self.error:
             words.append(f"was told {self.error}")
-        return ", ".join(words)
+        return f"the {self.role} {', '.join(words) or 'is done'}"
 
     # -- what may be written when -----------------------------------------------------------------
 
