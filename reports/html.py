@@ -103,7 +103,7 @@ class CaseRow:
 
 @dataclasses.dataclass(frozen=True)
 class Concern:
-    """Something that needs a look: runs of a case with the same verdict for the same reason."""
+    """Something that needs a look: runs of a case with the same verdict and outcome."""
 
     verdict: Verdict
     outcome: str
@@ -257,12 +257,15 @@ def _mark(index: int, run: Run) -> Mark:
 
 
 def _concerns(runs: Sequence[Run]) -> list[Concern]:
-    """Return what needs a look, the gravest first, variants of one case with one reason in one entry."""
-    found: dict[tuple[Verdict, str, str, str, str], Concern] = {}
+    """Return what needs a look, the gravest first: variants of a case with one outcome are one entry.
+
+    Its reason is the first variant's; those of the others differ in numbers and in who sends.
+    """
+    found: dict[tuple[Verdict, str, str, str], Concern] = {}
     for index, run in sorted(enumerate(runs), key=lambda entry: _variant(entry[1])):
         if run.verdict not in NEEDS_A_LOOK:
             continue
-        key = run.verdict, run.case, _pair(run), outcome_words(run), _gist(run)
+        key = run.verdict, run.case, _pair(run), outcome_words(run)
         if key not in found:
             found[key] = Concern(
                 run.verdict, outcome_words(run), run.case, run.title, _pair(run), run.reason, {}
@@ -271,15 +274,6 @@ def _concerns(runs: Sequence[Run]) -> list[Concern]:
     return sorted(
         found.values(), key=lambda concern: (NEEDS_A_LOOK.index(concern.verdict), _natural([concern.case]))
     )
-
-
-def _gist(run: Run) -> str:
-    """Return a run's reason without what differs between variants: numbers, and who is the sender."""
-    roles = ("sender", "receiver") if run.direction == "to_server" else ("receiver", "sender")
-    words = re.sub("[0-9]+", "#", run.reason)
-    words = words.replace("client", "%c").replace("server", "%s")
-    parts = re.split("[:;,] *", words.replace("%c", roles[0]).replace("%s", roles[1]))
-    return "; ".join(sorted(parts))
 
 
 def _filters(runs: Sequence[Run]) -> dict[str, dict[str, str]]:

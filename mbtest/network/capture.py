@@ -78,7 +78,7 @@ class Capture:
         """Begin an empty capture of these points, which frames name by their place in `points`."""
         self.points = tuple(points)
         self._frames: list[tuple[int, int, bool, bytes, int | None]] = []
-        self._comments: dict[int, list[Comment]] = {}
+        self._comments: dict[int, tuple[Comment, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -106,7 +106,7 @@ class Capture:
         """Add a comment to a frame that was captured. Raises IndexError when there is none of that number."""
         if not 1 <= number <= len(self._frames):
             raise IndexError(f"no frame {number}; there are {len(self._frames)}, counted from 1")
-        self._comments.setdefault(number, []).append(comment)
+        self._comments[number] = (*self._comments.get(number, ()), comment)
 
     def comments(self, number: int) -> tuple[str, ...]:
         """Return the comments of a frame, the first that was made first."""

@@ -1,5 +1,6 @@
 """The one loop of a run: the fabric and both hosts' applications share it, in one thread."""
 
+import gc
 import select
 import time
 from collections.abc import Callable
@@ -64,8 +65,19 @@ class Loop:
     def run(self, until: Callable[[], bool], deadline_us: int) -> bool:
         """Run until `until()` holds, and return True; return False when `deadline_us` comes first.
 
-        deadline_us: microseconds of this loop. `until` is asked after each round of callbacks.
+        deadline_us: microseconds of this loop. `until` is asked after each round of callbacks. Meanwhile
+        the garbage collector rests: it would go through all that was captured, again and again, while
+        packets wait.
         """
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._run(until, deadline_us)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _run(self, until: Callable[[], bool], deadline_us: int) -> bool:
         while not until():
             now = self.now
             if now >= deadline_us:

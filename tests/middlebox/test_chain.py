@@ -163,7 +163,18 @@ def test_a_timer_that_raises_names_the_box_and_the_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [None, 5, "text", [None], [b"octets"], iter(()), {}, [segment(), "text"]], ids=repr
+    "result",
+    [None, 5, "text", [None], [b"octets"], iter(()), {}, [segment(), "text"]],
+    ids=[
+        "none",
+        "number",
+        "text",
+        "list of none",
+        "list of octets",
+        "iterator",
+        "dict",
+        "a segment and text",
+    ],
 )
 def test_a_box_that_gives_no_list_of_packets_is_named_with_the_packet(result: object) -> None:
     with pytest.raises(BoxError, match=r"^Doing gave .* on 192\.0\.2\.1\.40000"):

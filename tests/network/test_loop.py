@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -131,3 +132,22 @@ def test_the_end_of_each_round_comes_after_its_callbacks_and_timers(loop: Loop) 
     loop.call_at(loop.now, lambda: order.append("timer"))
     loop.run(lambda: "end" in order, loop.now + LONG)
     assert order[-2:] == ["timer", "end"]
+
+
+def test_the_garbage_collector_rests_while_the_loop_runs(loop: Loop) -> None:
+    assert gc.isenabled()
+    resting = []
+    loop.call_at(loop.now, lambda: resting.append(not gc.isenabled()))
+    loop.run(lambda: bool(resting), loop.now + LONG)
+    assert resting == [True]
+    assert gc.isenabled()
+
+
+def test_the_garbage_collector_works_again_after_a_callback_that_raised(loop: Loop) -> None:
+    def fail() -> None:
+        raise ValueError("a box")
+
+    loop.call_at(loop.now, fail)
+    with pytest.raises(ValueError, match="a box"):
+        loop.run(lambda: False, loop.now + LONG)
+    assert gc.isenabled()
