@@ -172,17 +172,16 @@ def through_middle() -> Iterator[tuple[Place, Namespace]]:
 
 def add_interface(at: int, middle: Namespace) -> None:
     """Give the host that the thread is in, the first or the second, its interface into the middle."""
-    here = LinkEnd(INTERFACE, f"02:00:00:00:99:{at:02x}")
-    there = LinkEnd(INTERFACE + at, f"02:00:00:01:99:{at:02x}")
-    name = f"middle{at}"
+    here = LinkEnd("middle", INTERFACE, f"02:00:00:00:99:{at:02x}")
+    there = LinkEnd(f"middle{at}", INTERFACE + at, f"02:00:00:01:99:{at:02x}")
     with RouteSocket() as route:
-        route.add_veth(name, here, there, middle.fileno(), MTU)
+        route.add_veth(here, there, middle.fileno(), MTU)
         route.flush()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            disable_offloads(control, name)
+            disable_offloads(control, here.name)
         with middle.entered(), RouteSocket() as other:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-                disable_offloads(control, name)
+                disable_offloads(control, there.name)
             other.set_up(there.ifindex)
             other.flush()
         route.set_up(here.ifindex)

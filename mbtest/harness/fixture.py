@@ -133,7 +133,7 @@ class RunFixture:
         server_sends: int = 0,
         workload: Workload | None = None,
         subflows: int | None = None,
-        patience: float = 6.0,
+        patience: float = 5.0,
         limit: float = 40.0,
         sysctls: Mapping[str, str] | None = None,
         backup: bool = False,

@@ -7,6 +7,7 @@ import fnmatch
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -62,8 +63,10 @@ def launch(order: Order) -> int:
     os.environ["MBTEST_COMMAND"] = order.command
     # Whatever other plugins the user has, for other projects, stays out of these runs.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    with progress:
-        status = pytest.main(_arguments(order, min(jobs, chosen)), plugins=[progress])
+    # pytest names its own temporary directory after the user: "root" in a user namespace, and so not ours.
+    with progress, tempfile.TemporaryDirectory(prefix="mbtest-") as temporary:
+        arguments = [*_arguments(order, min(jobs, chosen)), "--basetemp", f"{temporary}/pytest"]
+        status = pytest.main(arguments, plugins=[progress])
     if not (order.out / "result.json").exists():
         raise HarnessError(
             "the runs ended without a result.json: " + (progress.complaint or f"pytest status {status}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import NamedTuple
 
-from mbtest.network.namespace import Namespace, set_sysctl
+from mbtest.network.namespace import Namespace, has_ipv6, set_sysctl
 from mbtest.network.netlink import IFF_NOARP, LinkEnd, RouteSocket
 from mbtest.network.topology import Family, Interface, Role
 
@@ -23,16 +23,15 @@ ROUTE_MTU = 1_500
 _FIRST_METRIC = 100
 _FIRST_TABLE = 100
 _SIOCETHTOOL, _ETHTOOL_SSG, _ETHTOOL_STXCSUM, _ETHTOOL_SGRO = 0x8946, 0x19, 0x17, 0x2C
-# IPv6 that keeps quiet: no link-local addresses, no solicitations, no detection of duplicates. New namespaces
-# take rp_filter from the machine, where it may be on, and would drop what a box sends from a strange address.
-_QUIET = {
+# No link-local addresses, no solicitations, no detection of duplicates.
+_QUIET_IPV6 = {
     "net.ipv6.conf.default.addr_gen_mode": 1,
     "net.ipv6.conf.default.router_solicitations": 0,
     "net.ipv6.conf.default.accept_ra": 0,
     "net.ipv6.conf.default.accept_dad": 0,
-    "net.ipv4.conf.all.rp_filter": 0,
-    "net.ipv4.conf.default.rp_filter": 0,
 }
+# A new namespace takes these from the machine; on, they would drop what comes from an unexpected address.
+_TRUSTING_IPV4 = {"net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.default.rp_filter": 0}
 
 
 class HostInterface(NamedTuple):
@@ -51,16 +50,18 @@ class Wire(NamedTuple):
     interface: Interface
     number: int
     """From 1 to 255, over all hosts."""
+    port: int
+    """The number of the far end in the fabric's namespace."""
 
     @property
     def host_end(self) -> LinkEnd:
         """The end in the host's namespace."""
-        return LinkEnd(LOOPBACK + self.number, f"02:00:00:00:{self.number:02x}:01")
+        return LinkEnd(self.interface.name, LOOPBACK + self.number, f"02:00:00:00:{self.number:02x}:01")
 
     @property
     def fabric_end(self) -> LinkEnd:
         """The end in the fabric's namespace."""
-        return LinkEnd(LOOPBACK + self.number, f"02:00:00:00:{self.number:02x}:02")
+        return LinkEnd(f"port{self.port}", self.port, f"02:00:00:00:{self.number:02x}:02")
 
     @property
     def gateway_address(self) -> str:
@@ -99,13 +100,11 @@ class Host:
     def add_interfaces(self, fabric: int) -> None:
         """Make the host's interfaces, down, with their far ends in the fabric's namespace, a descriptor."""
         with self.entered():
-            for name, value in _QUIET.items():
+            for name, value in (_TRUSTING_IPV4 | (_QUIET_IPV6 if has_ipv6() else {})).items():
                 set_sysctl(name, value)
             self._route.set_up(LOOPBACK)
             for wire in self._wires:
-                self._route.add_veth(
-                    wire.interface.name, wire.host_end, wire.fabric_end, peer_namespace=fabric, mtu=LINK_MTU
-                )
+                self._route.add_veth(wire.host_end, wire.fabric_end, peer_namespace=fabric, mtu=LINK_MTU)
             self._route.flush()
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
                 for wire in self._wires:

@@ -1,6 +1,7 @@
 """Anonymous network namespaces: nothing but a descriptor holds them, so they go when the process goes."""
 
 import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +26,10 @@ class Namespace:
             if _libc.unshare(netns.CLONE_NEWNET) != 0:
                 code = ctypes.get_errno()
                 raise OSError(code, os.strerror(code), "unshare(CLONE_NEWNET)")
-            self._descriptor = os.open(_THIS, os.O_RDONLY | os.O_CLOEXEC)
-            netns.setns(home, netns.CLONE_NEWNET)
+            try:
+                self._descriptor = os.open(_THIS, os.O_RDONLY | os.O_CLOEXEC)
+            finally:
+                netns.setns(home, netns.CLONE_NEWNET)
         finally:
             os.close(home)
 
@@ -45,6 +48,11 @@ class Namespace:
         os.close(self._descriptor)
 
 
+def has_ipv6() -> bool:
+    """Return whether the running kernel speaks IPv6."""
+    return Path("/proc/sys/net/ipv6").exists()
+
+
 def set_sysctl(name: str, value: object) -> None:
     """Set a parameter of the network namespace that the thread is in. Raises UsageError.
 
@@ -55,7 +63,7 @@ def set_sysctl(name: str, value: object) -> None:
     except FileNotFoundError:
         raise UsageError(f"sysctl {name}: this kernel does not have it; build it with the feature") from None
     except OSError as error:
-        raise UsageError(
-            f"sysctl {name}: {error.strerror}; /proc/sys must be writable (in a container: run it with "
-            "--privileged, or --security-opt systempaths=unconfined)"
-        ) from None
+        remedy = "give a value that it takes"
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            remedy = "/proc/sys must be writable (in a container: docker run --privileged)"
+        raise UsageError(f"sysctl {name} = {value}: {error.strerror}; {remedy}") from None

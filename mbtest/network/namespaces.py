@@ -5,7 +5,7 @@ Everything hangs on descriptors of this process: whatever ends it, nothing of th
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from threading import Thread
+from itertools import count
 from types import TracebackType
 from typing import Self
 
@@ -14,9 +14,7 @@ from mbtest.network.capture import Capture
 from mbtest.network.fabric import Fabric, capture_points
 from mbtest.network.host import Host, Wire
 from mbtest.network.loop import Loop
-from mbtest.network.namespace import Namespace, set_sysctl
-from mbtest.network.netlink import RouteSocket
-from mbtest.network.packet_socket import PacketSocket
+from mbtest.network.switch import borrow, give_back
 from mbtest.network.topology import ROLES, Family, Role, Topology
 
 
@@ -64,12 +62,12 @@ class NamespaceNetwork:
 
     def losses(self) -> list[str]:
         """Return in words every loss of packets that neither a box nor a stated link caused."""
-        socket, words = self._socket, []
-        if overrun := socket.overrun():
+        packets, words = self._switch.packets, []
+        if overrun := packets.overrun():
             words.append(f"{overrun} packets found the fabric's ring full")
-        if socket.truncated:
-            words.append(f"{socket.truncated} packets were longer than the fabric takes")
-        words += [f"{count} packets could not be sent: {reason}" for reason, count in socket.unsent.items()]
+        if packets.truncated:
+            words.append(f"{packets.truncated} packets were longer than the fabric takes")
+        words += [f"{number} packets could not be sent: {why}" for why, number in packets.unsent.items()]
         # A packet that was sent again was counted as dropped by the end that sent it and by the other.
         host_received = host_sent = fabric_received = fabric_sent = 0
         for host in self.hosts.values():
@@ -77,60 +75,60 @@ class NamespaceNetwork:
                 host_received += received
                 host_sent += sent
         for wire in self._wires:
-            received, sent = self._route.dropped(wire.fabric_end.ifindex)
+            received, sent = self._switch.route.dropped(wire.port)
             fabric_received += received
             fabric_sent += sent
-        for count, where in (
+        for number, where in (
             (host_sent, "leaving a host"),
             (fabric_received, "entering the fabric"),
-            (fabric_sent - socket.resent, "leaving the fabric"),
-            (host_received - socket.resent, "entering a host"),
+            (fabric_sent - packets.resent, "leaving the fabric"),
+            (host_received - packets.resent, "entering a host"),
         ):
-            if count > 0:
-                words.append(f"{count} packets were dropped {where}")
+            if number > 0:
+                words.append(f"{number} packets were dropped {where}")
         return words
 
     def _build(self, cleanup: ExitStack) -> None:
         self.loop = Loop()
         cleanup.callback(self.loop.close)
-        wires: dict[Role, list[Wire]] = {role: [] for role in ROLES}
-        number = 0
-        for role in ROLES:
-            for interface in self.topology.interfaces(role):
-                number += 1
-                wires[role].append(Wire(interface, number))
+        self._switch = borrow()
+        cleanup.push(self._leave_switch)
+        numbers = count(1)
+        wires = {
+            role: [
+                Wire(interface, next(numbers), self._switch.new_port())
+                for interface in self.topology.interfaces(role)
+            ]
+            for role in ROLES
+        }
         self._wires = [wire for role in ROLES for wire in wires[role]]
-        self._space = Namespace()
-        cleanup.callback(self._space.close)
         self.hosts = {}
         for role in ROLES:
-            host = Host(role, wires[role], self.family)
+            self.hosts[role] = host = Host(role, wires[role], self.family)
             cleanup.callback(host.close)
-            self.hosts[role] = host
-            host.add_interfaces(self._space.fileno())
-        with self._space.entered():
-            set_sysctl("net.ipv6.conf.all.disable_ipv6", 1)
-            self._route = RouteSocket()
-            cleanup.callback(self._route.close)
-            for wire in self._wires:
-                self._route.set_up(wire.fabric_end.ifindex)
-            self._route.flush()
-            self._socket = PacketSocket()
-            # The kernel is in no hurry to close it, and nothing depends on it.
-            cleanup.callback(lambda: Thread(target=self._socket.close).start())
+            host.add_interfaces(self._switch.namespace.fileno())
+        self._switch.set_up(wire.port for wire in self._wires)
         for host in self.hosts.values():
             host.start()
         self.capture = Capture(capture_points(self.topology)) if self._captures else None
+        packets = self._switch.packets
         transmit = {
-            wire.interface.name: self._socket.sender(wire.fabric_end.ifindex, _octets(wire.host_end.address))
+            wire.interface.name: packets.sender(wire.port, _octets(wire.host_end.address))
             for wire in self._wires
         }
         self.fabric = Fabric(self.topology, self._chains, self.loop, self._seed, transmit, self.capture)
         for wire in self._wires:
-            self._socket.take(wire.fabric_end.ifindex, self.fabric.ingress(wire.interface.name))
-        self.loop.add_reader(self._socket, self._socket.receive)
-        cleanup.callback(self.loop.remove_reader, self._socket)
-        self.loop.at_round_end(self._socket.flush)
+            packets.take(wire.port, self.fabric.ingress(wire.interface.name))
+        self.loop.add_reader(packets, packets.receive)
+        cleanup.callback(self.loop.remove_reader, packets)
+        self.loop.at_round_end(packets.flush)
+
+    def _leave_switch(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Let the next network have the switch; not where building this one broke off in the middle."""
+        if kind is None:
+            give_back(self._switch)
+        else:
+            self._switch.close()
 
 
 def _octets(address: str) -> bytes:

@@ -49,6 +49,7 @@ _RECEIVE = 1 << 16
 class LinkEnd(NamedTuple):
     """One interface of a pair."""
 
+    name: str
     ifindex: int
     """Its number in its namespace."""
     address: str
@@ -82,20 +83,20 @@ class RouteSocket:
         """Close the socket."""
         self._socket.close()
 
-    def add_veth(self, name: str, end: LinkEnd, peer: LinkEnd, peer_namespace: int, mtu: int) -> None:
+    def add_veth(self, end: LinkEnd, peer: LinkEnd, peer_namespace: int, mtu: int) -> None:
         """Make a pair of interfaces, both down: one here, and its peer in another namespace.
 
-        name: of both. peer_namespace: its descriptor. mtu: octets, up to 65535.
+        peer_namespace: its descriptor. mtu: octets, up to 65535.
         """
         there = ifinfmsg()
         there["index"] = peer.ifindex
-        there["attrs"] = [*_link_attributes(name, peer, mtu), ("IFLA_NET_NS_FD", peer_namespace)]
+        there["attrs"] = [*_link_attributes(peer, mtu), ("IFLA_NET_NS_FD", peer_namespace)]
         here = ifinfmsg()
         here["index"] = end.ifindex
         pair = {"attrs": [("VETH_INFO_PEER", there)]}
         kind = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", pair)]}
-        here["attrs"] = [*_link_attributes(name, end, mtu), ("IFLA_LINKINFO", kind)]
-        self._queue(here, RTM_NEWLINK, _CREATE, f"veth pair {name}")
+        here["attrs"] = [*_link_attributes(end, mtu), ("IFLA_LINKINFO", kind)]
+        self._queue(here, RTM_NEWLINK, _CREATE, f"veth pair {end.name}")
 
     def set_up(self, index: int, flags: int = 0) -> None:
         """Set an interface up, with these IFF_ flags besides."""
@@ -255,8 +256,8 @@ class RouteSocket:
             self._local.add(IPv6Address(route.get_attr("RTA_DST")).packed)
 
 
-def _link_attributes(name: str, end: LinkEnd, mtu: int) -> list[tuple[str, object]]:
-    return [("IFLA_IFNAME", name), ("IFLA_ADDRESS", end.address), ("IFLA_MTU", mtu)]
+def _link_attributes(end: LinkEnd, mtu: int) -> list[tuple[str, object]]:
+    return [("IFLA_IFNAME", end.name), ("IFLA_ADDRESS", end.address), ("IFLA_MTU", mtu)]
 
 
 def _family(address: IPv4Address | IPv6Address) -> int:

@@ -103,6 +103,15 @@ class PacketSocket:
         """Return what sends an IP packet to a neighbour on an interface; it leaves at the next `flush`."""
         return self._batch.sender(index, link_address)
 
+    def reset(self) -> None:
+        """Forget who takes and who sends, what is in the ring and what waits to leave, and all counts."""
+        self._takers.clear()
+        for _ in range(0, self._size, _RECEIVE_AT_ONCE * _SLOT):
+            self.receive()
+        self.overrun()
+        self._overrun = self.truncated = 0
+        self._batch.reset()
+
     def receive(self) -> None:
         """Give out what is in the ring, in the order in which it came, up to some hundred packets."""
         words, ring, takers, at, size = self._words, self._ring, self._takers, self._at, self._size
@@ -161,7 +170,6 @@ class _Batch:
         self.unsent: Counter[str] = Counter()
         self._descriptor = descriptor
         self._count = 0
-        self._names: list[ctypes.Array[ctypes.c_char]] = []
         self._slots = ctypes.create_string_buffer(_SEND_AT_ONCE * _SLOT)
         self._messages = ctypes.create_string_buffer(_SEND_AT_ONCE * _MESSAGE * _WORD)
         self._vectors = ctypes.create_string_buffer(_SEND_AT_ONCE * _VECTOR * _WORD)
@@ -178,12 +186,16 @@ class _Batch:
             self._message_words[message + _VECTOR_COUNT_WORD] = 1
             self._vector_words[at * _VECTOR + _BASE_WORD] = ctypes.addressof(self._slots) + at * _SLOT
 
+    def reset(self) -> None:
+        self._count = self.resent = 0
+        self.unsent = Counter()
+
     def sender(self, index: int, link_address: bytes) -> Take:
-        v4 = self._name(index, _ETH_P_IP, link_address)
-        v6 = self._name(index, _ETH_P_IPV6, link_address)
+        names = _name(index, _ETH_P_IP, link_address), _name(index, _ETH_P_IPV6, link_address)
+        v4, v6 = (ctypes.addressof(name) for name in names)
         slots, messages, vectors = self._slot_octets, self._message_words, self._vector_words
 
-        def send(raw: bytes) -> None:
+        def send(raw: bytes, _kept: object = names) -> None:
             at, length = self._count, len(raw)
             name = v4 if raw[0] < 0x50 else v6
             if length > _SLOT:
@@ -231,9 +243,8 @@ class _Batch:
                 self.unsent[os.strerror(code)] += 1
                 sent += 1
 
-    def _name(self, index: int, protocol: int, link_address: bytes) -> int:
-        """Return where in memory the link-layer address stands that packets are sent to."""
-        name = _SOCKADDR_LL.pack(socket.AF_PACKET, socket.htons(protocol), index, 0, 0, 6, link_address)
-        buffer = ctypes.create_string_buffer(name, len(name))
-        self._names.append(buffer)
-        return ctypes.addressof(buffer)
+
+def _name(index: int, protocol: int, link_address: bytes) -> "ctypes.Array[ctypes.c_char]":
+    """Return the address of a neighbour, with the protocol of what is sent to it, where C can read it."""
+    name = _SOCKADDR_LL.pack(socket.AF_PACKET, socket.htons(protocol), index, 0, 0, 6, link_address)
+    return ctypes.create_string_buffer(name, len(name))

@@ -10,7 +10,7 @@ from mbtest.errors import HarnessError
 from mbtest.network.namespace import Namespace
 from mbtest.network.netlink import LinkEnd, RouteSocket
 
-HERE, THERE = LinkEnd(5, "02:00:00:00:01:01"), LinkEnd(7, "02:00:00:00:01:02")
+HERE, THERE = LinkEnd("c1", 5, "02:00:00:00:01:01"), LinkEnd("port7", 7, "02:00:00:00:01:02")
 
 
 @pytest.fixture
@@ -33,12 +33,12 @@ def test_a_pair_has_the_names_and_numbers_that_were_asked_for(
     namespaces: tuple[Namespace, Namespace], route: RouteSocket
 ) -> None:
     near, far = namespaces
-    route.add_veth("c1", HERE, THERE, far.fileno(), mtu=1500)
+    route.add_veth(HERE, THERE, far.fileno(), mtu=1500)
     route.flush()
     with near.entered():
         assert (5, "c1") in socket.if_nameindex()
     with far.entered():
-        assert (7, "c1") in socket.if_nameindex()
+        assert (7, "port7") in socket.if_nameindex()
 
 
 def test_a_batch_that_fails_names_the_first_failure_and_does_the_rest(
@@ -47,7 +47,7 @@ def test_a_batch_that_fails_names_the_first_failure_and_does_the_rest(
     near, far = namespaces
     route.set_up(99)
     route.add_address(98, ip_interface("198.18.1.2/24"))
-    route.add_veth("c1", HERE, THERE, far.fileno(), mtu=1500)
+    route.add_veth(HERE, THERE, far.fileno(), mtu=1500)
     with pytest.raises(HarnessError, match="netlink: interface 99 up: No such device"):
         route.flush()
     with near.entered():
@@ -69,7 +69,7 @@ def test_an_ipv6_address_can_be_used_once_its_route_is_there(
     near, far = namespaces
     address = ip_interface("2001:db8:c1::2/64")
     with far.entered(), RouteSocket() as there:
-        route.add_veth("c1", HERE, THERE, far.fileno(), mtu=1500)
+        route.add_veth(HERE, THERE, far.fileno(), mtu=1500)
         route.flush()
         there.set_up(THERE.ifindex)
         there.flush()
@@ -94,7 +94,7 @@ def test_an_ipv6_address_can_be_used_once_its_route_is_there(
 def test_what_an_interface_dropped_is_counted(
     namespaces: tuple[Namespace, Namespace], route: RouteSocket
 ) -> None:
-    route.add_veth("c1", HERE, THERE, namespaces[1].fileno(), mtu=1500)
+    route.add_veth(HERE, THERE, namespaces[1].fileno(), mtu=1500)
     route.set_up(HERE.ifindex)
     route.add_address(HERE.ifindex, ip_interface("198.18.1.2/24"))
     route.flush()

@@ -12,7 +12,7 @@ from mbtest.network.namespace import Namespace
 from mbtest.network.netlink import LinkEnd, RouteSocket
 from mbtest.network.packet_socket import PacketSocket
 
-HOST, FABRIC = LinkEnd(2, "02:00:00:00:01:01"), LinkEnd(3, "02:00:00:00:01:02")
+HOST, FABRIC = LinkEnd("c1", 2, "02:00:00:00:01:01"), LinkEnd("port3", 3, "02:00:00:00:01:02")
 HOST_OCTETS = bytes.fromhex("020000000101")
 ADDRESS, GATEWAY = ip_interface("198.18.1.2/24"), ip_address("198.18.1.1")
 SLOTS = 32
@@ -34,7 +34,7 @@ class Bench(NamedTuple):
 def bench() -> Iterator[Bench]:
     host, fabric = Namespace(), Namespace()
     with host.entered(), RouteSocket() as route:
-        route.add_veth("c1", HOST, FABRIC, fabric.fileno(), LINK_MTU)
+        route.add_veth(HOST, FABRIC, fabric.fileno(), LINK_MTU)
         route.flush()
         with fabric.entered(), RouteSocket() as there:
             there.set_up(FABRIC.ifindex)
@@ -156,3 +156,21 @@ def test_what_cannot_be_sent_is_counted_with_the_reason(bench: Bench) -> None:
         bench.packets.flush()
         assert receiver.recv(10) == b"found"
     assert bench.packets.unsent == {"No such device or address": 1}
+
+
+def test_a_reset_forgets_packets_takers_and_counts(bench: Bench) -> None:
+    got: list[bytes] = []
+    bench.packets.take(FABRIC.ifindex, got.append)
+    with bench.udp() as sender:
+        for _ in range(SLOTS + 1):
+            sender.sendto(b"before", ("198.19.1.2", 7))
+        assert bench.packets.overrun() == 1
+        bench.packets.sender(99, HOST_OCTETS)(udp(b"never sent", 9))
+        bench.packets.reset()
+        bench.packets.flush()
+        assert (bench.packets.overrun(), bench.packets.unsent, got) == (0, {}, [])
+
+        bench.packets.take(FABRIC.ifindex, got.append)
+        sender.sendto(b"after", ("198.19.1.2", 7))
+        bench.packets.receive()
+    assert [raw[SOL_UDP_HEADERS:] for raw in got] == [b"after"]

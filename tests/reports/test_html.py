@@ -110,7 +110,7 @@ def test_verdicts_are_words_and_symbols_without_scripts(directory, found, run):
     assert order == sorted(order)
 
 
-def test_variants_that_share_a_reason_are_one_entry(directory, found, run):
+def test_variants_that_share_an_outcome_are_one_entry(directory, found, run):
     runs = [
         run(
             0, id=f"case/{family}/{direction}/{checksum}", family=family, direction=direction,
@@ -123,7 +123,7 @@ def test_variants_that_share_a_reason_are_one_entry(directory, found, run):
             for checksum in (False, True)
         )
     ]  # fmt: skip
-    runs.append(run(0, id="another", verdict=Verdict.FAIL, reason="another reason", artifacts={}))
+    runs.append(run(0, id="another", verdict=Verdict.FAIL, outcome=Outcome.RESET, artifacts={}))
     page = read(directory(found(runs)))
     assert len([1 for tag, attributes in page.elements if attributes.get("class") == "concern"]) == 2
     assert "IPv4 → →c ← ←c IPv6 → →c ← ←c" in page.text
