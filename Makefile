@@ -12,7 +12,7 @@ run: $(STAMP)
 		echo "some stacks failed: see the report"; exit 0; fi; exit $$status
 
 test: $(STAMP) tools lint
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

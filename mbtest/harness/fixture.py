@@ -16,6 +16,7 @@ from mbtest.harness.workload import Workload
 from mbtest.middlebox import Direction, Middlebox
 from mbtest.network.topology import Topology
 from mbtest.results import Finding, Level, Outcome, Run, Verdict
+from mbtest.stacks import Capability, stack
 
 
 class Inconclusive(Exception):  # noqa: N818 - a verdict, not a mistake
@@ -29,6 +30,7 @@ class Trial(Judged):
         """Judge a session. findings: where what comes of each expectation is gathered."""
         super().__init__(session)
         self._level = level
+        self._is_control = is_control(session.plan.variant)
         self._findings = findings
 
     def require(self, expectation: Expectation) -> None:
@@ -46,11 +48,13 @@ class Trial(Judged):
     ) -> None:
         """Hold the run against an expectation, or its outcome against one or several.
 
-        level: the case's own where none is given.
+        level: the case's own where none is given. Of regular TCP nothing is expected.
         """
         if isinstance(expectation, Outcome):
             expectation = OneOf(expectation, *alternatives)
         answer = expectation.ask(self)
+        if self._is_control:
+            return
         self._findings.append(
             Finding(
                 expected=answer.expected,
@@ -238,16 +242,32 @@ class RunFixture:
             of_level = [finding for finding in missed if finding.level is level]
             if of_level:
                 return verdict, self._missed(of_level)
+        if is_control(self.variant):
+            return self._control_verdict()
         if self.case.level is Level.MAY:
             notes = [f.actual for f in self._findings if not f.expected] or [self._trial.judgement.reason]
             return Verdict.INFORMATIONAL, "; ".join(notes)
         return Verdict.PASS, self._trial.judgement.reason
+
+    def _control_verdict(self) -> tuple[Verdict, str]:
+        """Return what the boxes did to regular TCP, which no case has expectations of."""
+        if self._trial is None or self._trial.outcome is Outcome.CORRUPTED:
+            reason = self._trial.judgement.reason if self._trial else "nothing was carried out"
+            return Verdict.FAIL, f"regular TCP through these boxes: {reason}"
+        return Verdict.INFORMATIONAL, f"regular TCP through these boxes: {self._trial.judgement.reason}"
 
     def _missed(self, findings: Sequence[Finding]) -> str:
         """Return in words what happened, and what was expected instead; what is new of what was seen."""
         words = self._trial.judgement.reason if self._trial else ""
         wanted = [f.expected if words in f.actual else f"{f.expected} ({f.actual})" for f in findings]
         return f"{words}; expected: {'; '.join(wanted)}"
+
+
+def is_control(variant: Variant) -> bool:
+    """Whether a host is not even asked for MPTCP: the run tells what boxes do to regular TCP."""
+    return any(
+        Capability.MPTCP not in stack(name).capabilities() for name in (variant.client, variant.server)
+    )
 
 
 def intended_subflows(topology: Topology, variant: Variant) -> int:

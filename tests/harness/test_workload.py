@@ -1,0 +1,71 @@
+"""What the applications do, over the kernel's own sockets."""
+
+import pytest
+
+from mbtest.errors import UsageError
+from mbtest.harness.workload import KIB, Workload, content
+from mbtest.middlebox import Direction
+from mbtest.results import Outcome
+from middleboxes.rewrite_payload import RewritePayload
+
+
+def test_content_is_known_in_advance_and_does_not_repeat():
+    data = content(7, Direction.TO_SERVER, 64 * KIB)
+    assert data == content(7, Direction.TO_SERVER, 64 * KIB)
+    assert data[:1000] == content(7, Direction.TO_SERVER, 1000)
+    assert data != content(7, Direction.TO_CLIENT, 64 * KIB)
+    assert data != content(8, Direction.TO_SERVER, 64 * KIB)
+    assert len({data[at : at + 8] for at in range(0, len(data), 8)}) == len(data) // 8
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"client_sends": -1},
+        {"shape": "rounds", "rounds": 0, "client_sends": 1, "server_sends": 1},
+        {"shape": "rounds", "rounds": 5, "client_sends": 4, "server_sends": 5},
+    ],
+)
+def test_what_cannot_be_sent_is_refused(said):
+    with pytest.raises(UsageError, match="workload"):
+        Workload(**said)
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+@pytest.mark.parametrize(
+    "workload",
+    [
+        Workload(),
+        Workload(client_sends=1),
+        Workload(server_sends=1),
+        Workload(client_sends=100_000, server_sends=100_000),
+        Workload(client_sends=50_000, ends_early=True),
+        Workload(shape="rounds", rounds=7, client_sends=700, server_sends=70_000),
+        Workload(shape="half_close", client_sends=10_000, server_sends=10_000),
+    ],
+    ids=["nothing", "client", "server", "together", "ends early", "rounds", "half close"],
+)
+def test_every_octet_arrives(fixture, workload, family):
+    trial = fixture(family=family)(workload=workload)
+    to_server, to_client = trial.session.streams
+    assert to_server.received == to_server.sent == to_server.intended == workload.client_sends
+    assert to_client.received == to_client.sent == to_client.intended == workload.server_sends
+    assert to_server.first_difference is to_client.first_difference is None
+    assert to_server.end_seen
+    assert to_client.end_seen
+    assert trial.session.stuck == ""
+
+
+def test_the_server_answers_after_the_clients_end(fixture):
+    trial = fixture()(workload=Workload(shape="half_close", client_sends=5_000, server_sends=5_000))
+    server = trial.session.observation.server
+    data = [seen.frame for seen in server.initial.sent.segments if seen.segment.payload_length]
+    assert trial.session.observation.client.data_fin.frame < min(data)
+
+
+def test_octets_that_a_box_changed_are_told_apart(fixture):
+    trial = fixture()(RewritePayload(at=1000), client_sends=5_000)
+    stream = trial.session.streams[0]
+    assert stream.first_difference == 1000
+    assert stream.expected_difference
+    assert trial.outcome is Outcome.MULTIPATH
