@@ -56,14 +56,14 @@ def test_merged_with_both_sets_of_options(run: RunFixture) -> None:
     degraded(run([SMALL, box], sends=48 * KIB))
 
 
-@case("coalesce.first-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True))
+@case("coalesce.first-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True), waits=5)
 def test_merged_with_the_first_options(run: RunFixture) -> None:
     """Three segments become one with the first mapping: data without a mapping must not be misplaced."""
     box = CoalesceSegments(options="first", flush_on_push=False, delay=HOLD, aim=Aim(direction=run.direction))
     degraded(run([SMALL, box], sends=48 * KIB))
 
 
-@case("coalesce.last-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True))
+@case("coalesce.last-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True), waits=5)
 def test_merged_with_the_last_options(run: RunFixture) -> None:
     """Three segments become one with the last mapping: data before it must not be misplaced."""
     box = CoalesceSegments(options="last", flush_on_push=False, delay=HOLD, aim=Aim(direction=run.direction))

@@ -42,7 +42,7 @@ def test_fallback_of_a_long_transfer(run: RunFixture) -> None:
     fell_back_whole(run(box, sends=512 * KIB))
 
 
-@case("fallback.peer-ended-first", requires=WHOLE, directions=BOTH_WAYS)
+@case("fallback.peer-ended-first", requires=WHOLE, directions=BOTH_WAYS, waits=3)
 def test_fallback_where_the_receiver_ended_its_direction_first(run: RunFixture) -> None:
     """The receiver ended its own direction at once, the first data then loses its options: it all arrives."""
     box = StripOptions(aim=Aim(kinds=Kind.FIRST_DATA, direction=run.direction))

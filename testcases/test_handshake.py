@@ -139,12 +139,7 @@ def test_third_ack_is_lost(run: RunFixture) -> None:
     session.expect(Unharmed())
 
 
-@case(
-    "handshake.capable-syn-dropped",
-    requires="RFC8684-6/syn-with-capable-dropped",
-    level=SHOULD,
-    waits=3,
-)
+@case("handshake.capable-syn-dropped", requires="RFC8684-6/syn-with-capable-dropped", level=SHOULD, waits=3)
 def test_syns_with_mp_capable_are_dropped(run: RunFixture) -> None:
     """SYNs with MP_CAPABLE are dropped: the client tries again without, and the transfer takes place."""
     box = DropSegments(aim=Aim(kinds=Kind.SYN, where=lambda segment: segment.option(MpCapable) is not None))

@@ -31,6 +31,7 @@ SLOW_FIRST = "slow-first-path"
     requires="RFC8684-3.7/first-data-without-dss",
     directions=BOTH_WAYS,
     checksums=(False, True),
+    waits=3,
 )
 def test_options_lost_on_the_first_data(run: RunFixture) -> None:
     """The first data loses its options: neither host may go on with MPTCP, and nothing is lost."""
@@ -47,6 +48,7 @@ def test_options_lost_on_the_first_data(run: RunFixture) -> None:
     requires="RFC8684-3.7/first-data-without-dss",
     directions=BOTH_WAYS,
     checksums=(False, True),
+    waits=3,
 )
 def test_options_lost_on_all_data_of_one_direction(run: RunFixture) -> None:
     """All data of one direction loses its options, ACKs keep theirs: the connection becomes regular TCP."""
@@ -57,7 +59,7 @@ def test_options_lost_on_all_data_of_one_direction(run: RunFixture) -> None:
     session.expect(Unharmed())
 
 
-@case("lost.after-third-ack", requires="RFC8684-3.7/first-data-without-dss", directions=BOTH_WAYS)
+@case("lost.after-third-ack", requires="RFC8684-3.7/first-data-without-dss", directions=BOTH_WAYS, waits=3)
 def test_options_lost_both_ways_after_the_handshake(run: RunFixture) -> None:
     """The three segments of the handshake keep their options, all later ones lose them: regular TCP."""
     kinds = Kind.DATA | Kind.PURE_ACK | Kind.FIN
@@ -68,7 +70,7 @@ def test_options_lost_both_ways_after_the_handshake(run: RunFixture) -> None:
     session.expect(Unharmed())
 
 
-@case("lost.data-acks", requires="RFC8684-3.7/data-acked-without-data-ack", directions=BOTH_WAYS)
+@case("lost.data-acks", requires="RFC8684-3.7/data-acked-without-data-ack", directions=BOTH_WAYS, waits=5)
 def test_data_acks_lost_from_the_start(run: RunFixture) -> None:
     """Data arrives with its mappings, Data ACKs do not come back: the sender must become regular TCP."""
     box = StripOptions(aim=Aim(kinds=Kind.PURE_ACK, direction=run.direction.reverse))

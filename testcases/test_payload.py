@@ -54,7 +54,7 @@ def test_first_mapping_altered(run: RunFixture) -> None:
     became_tcp(run, session)
 
 
-@case("payload.middle-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+@case("payload.middle-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_middle_mapping_altered(run: RunFixture) -> None:
     """An octet in mid-transfer is altered: MP_FAIL, infinite mapping, regular TCP."""
     session = run(
@@ -64,7 +64,7 @@ def test_middle_mapping_altered(run: RunFixture) -> None:
     became_tcp(run, session)
 
 
-@case("payload.every-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+@case("payload.every-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_data_altered_again_and_again(run: RunFixture) -> None:
     """From 100 KiB on an octet of every 4 KiB is altered: after the fallback all is as over regular TCP."""
     box = RewritePayload(at=100 * KIB, every=4 * KIB, aim=Aim(direction=run.direction))
@@ -73,7 +73,7 @@ def test_data_altered_again_and_again(run: RunFixture) -> None:
     became_tcp(run, session)
 
 
-@case("payload.longer", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+@case("payload.longer", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_data_grows(run: RunFixture) -> None:
     """A gateway inserts 11 octets at 40 KiB: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=40 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
@@ -82,7 +82,7 @@ def test_data_grows(run: RunFixture) -> None:
     became_tcp(run, session)
 
 
-@case("payload.shorter", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+@case("payload.shorter", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_data_shrinks(run: RunFixture) -> None:
     """A gateway cuts 7 octets out at 40 KiB: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=40 * KIB, put=b"", cut=7, aim=Aim(direction=run.direction))
@@ -91,7 +91,7 @@ def test_data_shrinks(run: RunFixture) -> None:
     became_tcp(run, session)
 
 
-@case("payload.longer-at-start", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+@case("payload.longer-at-start", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=3)
 def test_data_grows_at_the_start(run: RunFixture) -> None:
     """A gateway puts 30 octets in front of the first data: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(

@@ -46,7 +46,11 @@ def test_options_on_the_first_piece(run: RunFixture) -> None:
 
 
 @case(
-    "split.options-on-last", requires="RFC8684-3.3.1/mapping-after-data", level=SHOULD, directions=BOTH_WAYS
+    "split.options-on-last",
+    requires="RFC8684-3.3.1/mapping-after-data",
+    level=SHOULD,
+    directions=BOTH_WAYS,
+    waits=3,
 )
 def test_options_on_the_last_piece(run: RunFixture) -> None:
     """The last piece has the options, the data before it comes unmapped: no octet may be misplaced."""
@@ -58,7 +62,7 @@ def test_options_on_the_last_piece(run: RunFixture) -> None:
     session.expect(OneOf(Outcome.MULTIPATH, Outcome.FELL_BACK))
 
 
-@case("split.options-on-none", requires="RFC8684-3.7/first-data-without-dss", directions=BOTH_WAYS)
+@case("split.options-on-none", requires="RFC8684-3.7/first-data-without-dss", directions=BOTH_WAYS, waits=3)
 def test_options_on_no_piece(run: RunFixture) -> None:
     """No piece keeps MPTCP options: the connection becomes regular TCP, and nothing is lost."""
     box = SplitSegments(500, options="none", lost="mptcp", aim=Aim(direction=run.direction))

@@ -26,7 +26,7 @@ from mbtest.results import Verdict
 from mbtest.stacks import stack
 
 INI = Path(__file__).with_name("cases.ini")
-JOBS_PER_PROCESSOR = 4
+JOBS_PER_PROCESSOR = 6
 """Runs spend most of their time waiting for timers of the kernel."""
 
 

@@ -24,6 +24,8 @@ from mbtest.stacks import Connection, Settings, stack
 PORT = 80
 DRAIN = 2 * SECOND
 """How long the closing of the flows is followed after both applications are done."""
+CORRUPT = 2 * SECOND
+"""How long a run goes on after an application read what was not sent, to show what comes of it."""
 STORM = 8_000
 """Packets seen at either end of a path since an application last got anywhere, after which a run is stuck."""
 SETTLE = 1_500_000
@@ -122,20 +124,11 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: NamespaceNetwor
             server.begin(connection)
 
     delivered = _delivered(chains)
-    client.expect(
-        len(
-            delivered(
-                content(plan.seed, Direction.TO_CLIENT, plan.workload.server_sends), Direction.TO_CLIENT
-            )
-        )
-    )
-    server.expect(
-        len(
-            delivered(
-                content(plan.seed, Direction.TO_SERVER, plan.workload.client_sends), Direction.TO_SERVER
-            )
-        )
-    )
+    for reader, way, size in (
+        (client, Direction.TO_CLIENT, plan.workload.server_sends),
+        (server, Direction.TO_SERVER, plan.workload.client_sends),
+    ):
+        reader.expect(delivered(content(plan.seed, way, size), way))
     hosts["server"].listen(PORT, accepted)
     target = network.hosts["server"].interfaces[0]
     address = target.v6 if variant.family == "v6" else target.v4
@@ -200,9 +193,10 @@ def _run_applications(
     loop = network.loop
     patience, limit = int(plan.patience * SECOND), int(plan.limit * SECOND)
     progress, since, frames, frames_then = -1, loop.now, 0, 0
+    wrong_since: int | None = None
 
     def over() -> bool:
-        nonlocal progress, since, frames, frames_then
+        nonlocal progress, since, frames, frames_then, wrong_since
         frames = follow()
         client.pace()
         server.pace()
@@ -211,6 +205,10 @@ def _run_applications(
             progress, since, frames_then = made, loop.now, frames
         # A connection that one side lost is over once the other side had its chance to notice.
         if (client.done and server.done) or client.excess or server.excess:
+            return True
+        if wrong_since is None and (client.is_wrong or server.is_wrong):
+            wrong_since = loop.now
+        if wrong_since is not None and loop.now - wrong_since > CORRUPT:
             return True
         lost = client.error or server.error
         if lost and (server.connection is None or loop.now - since > SECOND):

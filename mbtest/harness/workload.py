@@ -86,7 +86,9 @@ class Application:
         self._connection: Connection | None = None
         self._may_go_on = may_go_on
         self._watching_for_room = False
-        self._expected = workload.sends("server" if role == "client" else "client")
+        self._expected = b""
+        self.is_wrong = False
+        """Whether an octet was read that regular TCP would not have delivered there."""
 
     @property
     def connection(self) -> Connection | None:
@@ -98,8 +100,8 @@ class Application:
         """Whether this side has sent and read everything, or was told that the connection is lost."""
         return bool(self.error or self.excess) or (self.ended and self.end_seen)
 
-    def expect(self, octets: int) -> None:
-        """Say how many octets regular TCP would deliver here; far more than that ends the reading."""
+    def expect(self, octets: bytes) -> None:
+        """Say what regular TCP would deliver here; far more than that ends the reading."""
         self._expected = octets
 
     def begin(self, connection: Connection) -> None:
@@ -152,7 +154,7 @@ class Application:
         if self.excess:
             words.append(f"read {self.excess} more than its peer wrote")
         elif self._expected:
-            words.append(f"read {len(self.received)} of {self._expected}")
+            words.append(f"read {len(self.received)} of {len(self._expected)}")
         if not self.end_seen:
             words.append("waits for the end of its peer's stream")
         if self.error:
@@ -230,8 +232,10 @@ class Application:
         self.last_progress += 1
         if data:
             self.received += data
-            if len(self.received) > self._expected + _EXCESS:
-                self.excess = len(self.received) - self._expected
+            if self._expected[len(self.received) - len(data) : len(self.received)] != data:
+                self.is_wrong = True
+            if len(self.received) > len(self._expected) + _EXCESS:
+                self.excess = len(self.received) - len(self._expected)
                 connection.watch(None, None)
         else:
             self.end_seen = True
