@@ -41,7 +41,8 @@ class _Group(click.Group):
             sys.exit(Status.USAGE)
         except (click.UsageError, UsageError) as error:
             message = error.format_message() if isinstance(error, click.UsageError) else str(error)
-            click.echo(f"mbtest: {message}", err=True)
+            # click lists choices a line each.
+            click.echo(f"mbtest: {' '.join(message.split())}", err=True)
             sys.exit(Status.USAGE)
         except HarnessError as error:
             click.echo(f"mbtest: harness fault: {error}", err=True)

@@ -83,11 +83,22 @@ def load(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:  # noqa: BLE001 - a user's module may raise anything; it ends in one line
-        last = traceback.extract_tb(error.__traceback__)[-1]
+        what = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
         raise UsageError(
-            f"{name.replace('.', '/')}.py does not import: {type(error).__name__}: {error} "
-            f"({last.filename}:{last.lineno})"
+            f"{name.replace('.', '/')}.py does not import: {type(error).__name__}: {what} ({_place(error)})"
         ) from None
+
+
+def _place(error: Exception) -> str:
+    """Return the file and the line of the content that an error comes from."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    folders = tuple(f"{root / folder}/" for root in roots() for folder in FOLDERS)
+    # What the content calls may raise far inside of the engine or of a library.
+    own = [frame for frame in frames if frame.filename.startswith(folders)]
+    last = (own or frames)[-1]
+    return f"{last.filename}:{last.lineno}"
 
 
 def classes(folder: str, base: type[Kind]) -> dict[str, type[Kind]]:

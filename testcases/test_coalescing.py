@@ -23,6 +23,8 @@ SURVIVES = "RFC8684-6/coalescing"
 UNMAPPED = "RFC8684-6/unmapped-data"
 HOLD = 50 * MILLISECOND
 """Long enough that how much is merged depends on sizes and not on the pace of this machine."""
+MANY = 256 * KIB
+"""Enough for several mappings, so that some merged segment holds parts of two."""
 SMALL = ClampMss(500)
 """Three segments of this size fit the link's packets once they are merged."""
 
@@ -60,14 +62,14 @@ def test_merged_with_both_sets_of_options(run: RunFixture) -> None:
 def test_merged_with_the_first_options(run: RunFixture) -> None:
     """Three segments become one with the first mapping: data without a mapping must not be misplaced."""
     box = CoalesceSegments(options="first", flush_on_push=False, delay=HOLD, aim=Aim(direction=run.direction))
-    degraded(run([SMALL, box], sends=48 * KIB))
+    degraded(run([SMALL, box], sends=MANY))
 
 
 @case("coalesce.last-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True), waits=5)
 def test_merged_with_the_last_options(run: RunFixture) -> None:
     """Three segments become one with the last mapping: data before it must not be misplaced."""
     box = CoalesceSegments(options="last", flush_on_push=False, delay=HOLD, aim=Aim(direction=run.direction))
-    degraded(run([SMALL, box], sends=48 * KIB))
+    degraded(run([SMALL, box], sends=MANY))
 
 
 @case("coalesce.later-data", requires=UNMAPPED, directions=BOTH_WAYS, waits=5)

@@ -1,0 +1,63 @@
+"""Lists for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mbtest import content, listing
+
+content.use()
+
+
+def as_json(what: str, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
+    listing.show(what, as_json=True)
+    return {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+
+
+def test_cases_say_what_they_claim(capsys: pytest.CaptureFixture[str]) -> None:
+    entry = as_json("cases", capsys)["sanity.transfer"]
+    assert entry["topic"] == "sanity"
+    assert entry["level"] == "MUST"
+    assert entry["families"] == ["v4", "v6"]
+    assert entry["directions"] == ["to_server", "to_client"]
+    assert entry["checksums"] == [False, True]
+    assert "RFC8684-3.1/capable-handshake" in entry["requirements"]  # type: ignore[operator]
+
+
+def test_boxes_say_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    entry = as_json("boxes", capsys)["SplitSegments"]
+    found = {parameter["name"]: parameter for parameter in entry["parameters"]}  # type: ignore[attr-defined]
+    assert found["options"]["choices"] == ["all", "first", "last", "none"]
+    assert found["options"]["default"] == "'all'"
+    assert found["size"]["limits"] == "1 to 65535 octets"
+    assert "aim" not in found
+
+
+def test_topologies_say_their_paths(capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json("topologies", capsys)
+    assert {"one-path", "dual-homed-client", "dual-homed-both"} <= set(found)
+    assert [path["name"] for path in found["dual-homed-client"]["paths"]] == ["c1-s1", "c2-s1"]  # type: ignore[attr-defined]
+
+
+def test_stacks_say_what_they_can(capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json("stacks", capsys)
+    assert set(found) == {"linux", "tcp"}
+    assert found["linux"]["capabilities"] == ["checksum", "join", "mptcp", "signal"]
+    assert found["tcp"]["capabilities"] == []
+
+
+def test_people_read_topics_names_and_details(capsys: pytest.CaptureFixture[str]) -> None:
+    listing.show("cases", as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("sanity.transfer "))
+    assert "sanity" in lines[:at]
+    assert lines[at + 1].startswith("    MUST: RFC8684-")
+    listing.show("boxes", as_json=False)
+    printed = capsys.readouterr().out
+    assert "    options='all': the pieces that have the segment's options [all, first, last, none]" in printed
+    listing.show("topologies", as_json=False)
+    assert "    c1-s1: c1 to s1, 5000 us, 20000000 bit/s, loss 0" in capsys.readouterr().out
+    listing.show("stacks", as_json=False)
+    assert "can: regular TCP" in capsys.readouterr().out
