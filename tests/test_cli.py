@@ -109,6 +109,18 @@ def test_a_parameter_out_of_range_is_named_with_the_range(tmp_path):
     assert "SplitSegments: size=0 is out of range" in line
 
 
+def test_a_parameter_out_of_range_inside_of_a_case(tmp_path):
+    content(tmp_path, "run(SplitSegments(0))")
+    line = one_line(mbtest("run", "mine.*", "--content", "mine", "--out", "out", cwd=tmp_path))
+    assert "mine.it: the case asks for what cannot be: SplitSegments: size=0 is out of range" in line
+
+
+def test_an_aim_at_a_path_that_is_not_there(tmp_path):
+    content(tmp_path, "run(PassThrough(aim=Aim(path=7)))")
+    line = one_line(mbtest("run", "mine.*", "--content", "mine", "--out", "out", cwd=tmp_path))
+    assert "topology one-path has no such path" in line
+
+
 def test_two_cases_of_one_id(tmp_path):
     content(tmp_path, "run()", '@case("sanity.transfer")')
     assert "ids are unique" in one_line(mbtest("list", "cases", "--content", "mine", cwd=tmp_path))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mbtest.errors import HarnessError
+from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Case, Variant
 from mbtest.harness.expect import Expectation, OneOf, Role, receiver_of, sender_of
 from mbtest.harness.judge import Judged
@@ -17,6 +17,9 @@ from mbtest.middlebox import Direction, Middlebox
 from mbtest.network.topology import Topology
 from mbtest.results import Finding, Level, Outcome, Run, Verdict
 from mbtest.stacks import Capability, stack
+
+USAGE = "the case asks for what cannot be: "
+"""How the reason of a run begins that a user's own mistake ended; `mbtest run` then ends with status 4."""
 
 
 class Inconclusive(Exception):  # noqa: N818 - a verdict, not a mistake
@@ -229,6 +232,8 @@ class RunFixture:
     def _verdict(self, failure: BaseException | None) -> tuple[Verdict, str]:
         if isinstance(failure, Inconclusive):
             return Verdict.INCONCLUSIVE, str(failure)
+        if isinstance(failure, UsageError):
+            return Verdict.HARNESS_ERROR, f"{USAGE}{failure}"
         if failure is not None:
             return Verdict.HARNESS_ERROR, f"{type(failure).__name__}: {failure}"
         if self._trial is None:

@@ -18,6 +18,7 @@ from mbtest import content, results
 from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Case, Choice, parse_direction, parse_family, variants
 from mbtest.harness.catalogue import cases
+from mbtest.harness.fixture import USAGE
 from mbtest.harness.progress import Progress, summary
 from mbtest.harness.topologies import topology
 from mbtest.network import privileges
@@ -75,8 +76,13 @@ def launch(order: Order) -> int:
     page = render(order.out)
     _point_latest(order.out)
     summary(console, found, page)
+    mistakes = sorted({f"{run.case}: {run.reason}" for run in found.runs if run.reason.startswith(USAGE)})
+    for mistake in mistakes:
+        sys.stderr.write(f"mbtest: {mistake}\n")
     if found.provenance.interrupted or status == pytest.ExitCode.INTERRUPTED:
         return 2
+    if mistakes:
+        return 4
     tally = found.tally()
     if tally.get(Verdict.HARNESS_ERROR) or status == pytest.ExitCode.INTERNAL_ERROR:
         return 3

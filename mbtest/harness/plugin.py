@@ -97,9 +97,7 @@ def run(request: pytest.FixtureRequest) -> RunFixture:
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """Carry a case out, write its entry, and let pytest know the verdict."""
-    from mbtest.harness.case import case_of
-
-    if case_of(pyfuncitem.function) is None:
+    if getattr(pyfuncitem.function, CASE_ATTRIBUTE, None) is None:
         return (yield)
     import msgspec
 
@@ -126,8 +124,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
 
 
 def _has_variant(item: pytest.Item) -> bool:
+    from mbtest.harness.case import Variant
+
     callspec = getattr(item, "callspec", None)
-    return callspec is not None and not isinstance(callspec.params.get("run"), type(pytest.param))
+    return callspec is not None and isinstance(callspec.params.get("run"), Variant)
 
 
 def _is_wanted(config: pytest.Config, identifier: str) -> bool:

@@ -42,6 +42,14 @@ def test_a_case_says_what_it_claims():
         case("topic.claim")(lambda run: None)
 
 
+def test_a_case_takes_the_run_fixture():
+    with pytest.raises(UsageError, match="does not take `run`"):
+
+        @case("topic.claim")
+        def test_it():
+            """It holds."""
+
+
 def test_variants_multiply():
     found = variants(declared(directions=BOTH_WAYS, checksums=(False, True)), Choice())
     assert len(found) == len({variant.suffix for variant in found}) == 8

@@ -1,0 +1,298 @@
+"""From an order to a run directory: what is refused before anything is written, and how runs end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mbtest import results
+from mbtest.errors import UsageError
+from mbtest.harness.launch import render
+from mbtest.results import Verdict
+
+MBTEST = (sys.executable, "-m", "mbtest")
+CASE = '''
+@case("mine.it", families=("v4",){said})
+def test_it(run):
+    """It holds."""
+    {body}
+'''
+
+
+def refused(finished: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line in which a user's mistake ends."""
+    assert finished.returncode == 4, finished.stdout + finished.stderr
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("mbtest: ")
+    assert finished.stdout == ""
+    return line
+
+
+# -- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("file/below", "--out file/below: Not a directory; name a directory that can be written"),
+        ("file", "--out file: Not a directory; name a directory that can be written"),
+        ("/proc/out", "--out /proc/out: "),
+        ("full", "--out full: holds other files; name an empty or a new directory"),
+    ],
+)
+def test_an_output_directory_that_cannot_be_written(own: Any, place: str, says: str) -> None:
+    folder = own.folder.parent
+    (folder / "file").write_text("mine", encoding="utf-8")
+    (folder / "full").mkdir()
+    (folder / "full" / "precious").write_text("mine", encoding="utf-8")
+    before = sorted(folder.rglob("*"))
+    assert says in refused(own.mbtest("run", "sanity.one-octet", "--out", place))
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        (', topology="one-pth"', "no topology 'one-pth'; did you mean 'one-path'?"),
+        (', nonsense="x"', "unexpected keyword argument 'nonsense'"),
+    ],
+)
+def test_a_case_that_says_what_is_not_there(own: Any, said: str, says: str) -> None:
+    own.cases(CASE.format(said=said, body="run()"))
+    assert says in refused(own.run("mine.*"))
+    assert not own.out.exists()
+
+
+def test_a_mistake_in_a_topology_names_file_and_field(own: Any) -> None:
+    (own.folder / "topologies").mkdir()
+    file = own.folder / "topologies" / "broken.toml"
+    file.write_text("description = 3\n", encoding="utf-8")
+    line = refused(own.run("sanity.one-octet", "--topology", "broken"))
+    assert f"{file}: description" in line
+    assert not own.out.exists()
+
+
+def test_mptcp_that_is_disabled_is_told_before_anything_is_written(own: Any) -> None:
+    script = (
+        f"echo 0 >/proc/sys/net/mptcp/enabled; exec {sys.executable} -m mbtest run $0 --out out $1 $2 $3 $4"
+    )
+    disabled = ["unshare", "--net", "sh", "-c", script, "nat.home-router"]
+    folder = own.folder.parent
+    finished = subprocess.run(disabled, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert "MPTCP is disabled; `sysctl net.mptcp.enabled=1` enables it" in refused(finished)
+    assert not own.out.exists()
+    finished = subprocess.run(
+        [*disabled, "--client", "tcp", "--server", "tcp"],
+        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert {run.verdict for run in own.results().runs} == {Verdict.INFORMATIONAL}
+
+
+# -- what is left -------------------------------------------------------------------------------
+
+
+def test_a_run_directory_is_used_again_and_the_newest_is_pointed_to(own: Any) -> None:
+    own.cases(CASE.format(said=", directions=BOTH_WAYS", body="run(sends=1).expect(Outcome.MULTIPATH)"))
+    assert own.run("mine.*").returncode == 0
+    assert own.run("mine.*", "--direction", "to_client").returncode == 0
+    (run,) = own.results().runs
+    assert [path.name for path in (own.out / "captures").iterdir()] == [Path(run.artifacts["capture"]).name]
+    assert (own.out.parent / "latest").resolve() == own.out.resolve()
+    assert own.mbtest("run", "mine.*", "--content", "mine", "--out", "other").returncode == 0
+    assert (own.out.parent / "latest").resolve().name == "other"
+
+
+def test_without_a_name_a_run_directory_is_named_after_the_time(own: Any) -> None:
+    own.cases(CASE.format(said="", body="run(sends=1).expect(Outcome.MULTIPATH)"))
+    for _ in range(2):
+        assert own.mbtest("run", "mine.*", "--content", "mine").returncode == 0
+    folder = own.folder.parent / "results"
+    found = sorted(path.name for path in folder.iterdir() if not path.is_symlink())
+    assert len(found) == 2
+    assert (folder / "latest").resolve().name == found[-1]
+
+
+def test_something_else_called_latest_is_left_alone(own: Any) -> None:
+    (own.out.parent / "latest").mkdir()
+    own.cases(CASE.format(said="", body="run(sends=1).expect(Outcome.MULTIPATH)"))
+    assert own.run("mine.*").returncode == 0
+    assert not (own.out.parent / "latest").is_symlink()
+
+
+def test_the_command_that_repeats_a_run_does(own: Any) -> None:
+    own.cases(CASE.format(said=", checksums=(False, True)", body="run(sends=1).expect(Outcome.MULTIPATH)"))
+    assert own.run("mine.*", "--seed", "5").returncode == 0
+    found = own.results().runs[0]
+    finished = subprocess.run(
+        f"{' '.join(MBTEST)} {found.repeat.removeprefix('mbtest ')} --out again",
+        shell=True, cwd=own.folder.parent, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    (again,) = results.read(own.folder.parent / "again").runs
+    assert (again.id, again.seed, again.verdict) == (found.id, 5, found.verdict)
+
+
+def test_a_report_is_made_anew(own: Any) -> None:
+    own.cases(CASE.format(said="", body="run(sends=1).expect(Outcome.MULTIPATH)"))
+    own.run("mine.*")
+    page = own.out / "report" / "index.html"
+    page.unlink()
+    assert render(own.out) == page
+    assert "mine.it" in page.read_text(encoding="utf-8")
+
+
+def test_a_report_of_what_is_no_run_directory(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such directory; give the one that `mbtest run` wrote"):
+        render(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="no result.json here"):
+        render(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_within_a_case_is_told_in_one_line(own: Any) -> None:
+    own.cases(
+        CASE.format(
+            said="", body="from middleboxes.split import SplitSegments; run(SplitSegments(0), sends=1)"
+        )
+    )
+    finished = own.run("mine.*")
+    assert finished.returncode in (3, 4)
+    assert "Traceback" not in finished.stdout + finished.stderr
+    told = [line for line in finished.stdout.splitlines() if line.startswith("1/1 ")]
+    assert len(told) == 1
+    assert "SplitSegments: size=0 is out of range; give 1 to 65535 octets" in told[0]
+
+
+# -- how it ends --------------------------------------------------------------------------------
+
+
+@contextmanager
+def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the command line in a session of its own, as from a terminal; nothing of it stays."""
+    process = subprocess.Popen(
+        [*MBTEST, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def to_one(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    process.send_signal(number)
+
+
+def to_all(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send as a terminal does on Ctrl-C: to the workers, too."""
+    os.killpg(process.pid, number)
+
+
+@pytest.mark.parametrize("send", [to_one, to_all], ids=["controller", "terminal"])
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_an_interrupt_keeps_what_is_done(
+    tmp_path: Path, send: Callable[[subprocess.Popen[str], signal.Signals], None], jobs: str
+) -> None:
+    with started(tmp_path, "run", "nat.*", "sequence.*", "--jobs", jobs, "--out", "out") as process:
+        send(process, signal.SIGINT)
+        output, complaints = process.communicate(timeout=60)
+    assert process.returncode == 2, output + complaints
+    assert "Traceback" not in output + complaints
+    found = results.read(tmp_path / "out")
+    assert found.provenance.interrupted
+    assert found.runs
+    assert not {run.verdict for run in found.runs} & {Verdict.HARNESS_ERROR}
+    assert (tmp_path / "out" / "report" / "index.html").is_file()
+    assert "report: out/report/index.html" in output
+
+
+def processes_of(session: int) -> list[int]:
+    """Return the processes of a session that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_killing_the_controller_leaves_no_process_no_interface_and_no_namespace(tmp_path: Path) -> None:
+    interfaces = sorted(os.listdir("/sys/class/net"))
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").count(" nsfs ")
+    with started(tmp_path, "run", "nat.*", "sequence.*", "--jobs", "2", "--out", "out") as process:
+        workers = [os.pidfd_open(number) for number in processes_of(process.pid)]
+        assert len(workers) == 3
+        process.kill()
+        # A descriptor of a process can be read once it has ended, and with it all that hung on it.
+        for worker in workers:
+            assert select.select([worker], [], [], 30)[0]
+            os.close(worker)
+    assert sorted(os.listdir("/sys/class/net")) == interfaces
+    assert Path("/proc/self/mountinfo").read_text(encoding="utf-8").count(" nsfs ") == mounts
+
+
+def without_privileges(program: str) -> list[str]:
+    """Return what runs a program as a user without any privileges.
+
+    Where the interpreter is out of reach for anyone else, that is this user without capabilities: all
+    that CAP_SETFCAP is for is to let root be root of a user namespace.
+    """
+    if os.geteuid() != 0 or "4294967295" not in Path("/proc/self/uid_map").read_text(encoding="ascii"):
+        return []
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    if subprocess.run([*nobody, "test", "-x", program], check=False).returncode == 0:
+        return nobody
+    return ["setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all"]
+
+
+def test_an_ordinary_user_runs_cases_too(tmp_path: Path) -> None:
+    if Path("/proc/sys/user/max_user_namespaces").read_text(encoding="ascii").strip() == "0":
+        pytest.skip("this machine forbids user namespaces: sysctl user.max_user_namespaces is 0")
+    words = without_privileges(sys.executable)
+    if "--clear-groups" in words:
+        os.chown(tmp_path, 65534, 65534)
+        for folder in tmp_path.parents:
+            if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest-", "popen-")):
+                folder.chmod(0o755)
+    environment = {**os.environ, "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    finished = subprocess.run(
+        [*words, *MBTEST, "run", "sanity.one-octet", "handshake.syn-deleted", "--jobs", "2", "--out", "out"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (finished.returncode, finished.stderr) == (0, "")
+    found = results.read(tmp_path / "out")
+    assert found.provenance.privileges == "user namespace"
+    assert {run.verdict for run in found.runs} == {Verdict.PASS}
+
+
+def test_a_user_who_may_not_make_namespaces_is_told_how_to_allow_them(tmp_path: Path) -> None:
+    # In a user namespace of its own, root may set the limit for itself and then give up what it has.
+    script = (
+        "echo 0 >/proc/sys/user/max_user_namespaces; cd $1; "
+        "exec setpriv --bounding-set=-all --inh-caps=-all $0 -m mbtest run sanity.one-octet --out out"
+    )
+    finished = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", script, sys.executable, str(tmp_path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    line = refused(finished)
+    assert "run as root" in line
+    assert "sysctl user.max_user_namespaces=10000" in line
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,121 @@
+"""Runs carried out: until all is said, or stuck, or out of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from mbtest.errors import UsageError
+from mbtest.harness.fixture import RunFixture
+from mbtest.harness.session import STORM, boxes_of, run_seed, settings
+from mbtest.harness.workload import KIB, Workload
+from mbtest.middlebox import Aim, Direction, Kind, Middlebox
+from mbtest.results import Outcome
+from mbtest.wire import Segment
+from middleboxes.drop import DropSegments
+from middleboxes.pass_through import PassThrough
+from middleboxes.strip import StripOptions
+
+Make = Callable[..., RunFixture]
+
+
+class Storm(Middlebox):
+    """Sends many packets without data in place of one with data."""
+
+    def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
+        return [segment.replace(payload=b"", options=())] * (STORM // 4)
+
+
+def test_seeds_differ_between_runs_and_are_the_same_for_one() -> None:
+    assert run_seed(1, "a") == run_seed(1, "a")
+    assert len({run_seed(seed, name) for seed in (1, 2) for name in ("a", "b")}) == 4
+
+
+def test_one_box_or_several() -> None:
+    box = PassThrough()
+    assert boxes_of(box) == boxes_of([box]) == (box,)
+    assert boxes_of(()) == ()
+
+
+def test_a_session_tells_all_of_a_run(fixture: Make) -> None:
+    make = fixture(topology_name="dual-homed-client")
+    session = make(StripOptions(), client_sends=10 * KIB).session
+    assert session.stuck == ""
+    assert [(use.path, use.box, use.deeds > 0) for use in session.boxes] == [
+        ("c1-s1", "StripOptions()", True),
+        ("c2-s1", "StripOptions()", False),
+    ]
+    assert session.stream(Direction.TO_SERVER).received == 10 * KIB
+    assert session.stream(Direction.TO_CLIENT).intended == 0
+    assert session.stacks["client"].name == "linux"
+    assert session.stacks["client"].still_mptcp is False
+    assert session.observation.closed()
+    assert 0 < session.elapsed < 5_000_000
+    assert len(session.capture) == sum(
+        len(half.segments)
+        for host in session.observation.hosts.values()
+        for flow in host.flows.values()
+        for half in (flow.sent, flow.received)
+    )
+
+
+def test_boxes_are_copies_on_each_path(fixture: Make) -> None:
+    box = StripOptions(aim=Aim(path="c2-s1"))
+    session = fixture(topology_name="dual-homed-client")(box, client_sends=KIB).session
+    assert [use.path for use in session.boxes] == ["c2-s1"]
+
+
+def test_clients_join_and_servers_announce(fixture: Make) -> None:
+    plan = fixture(topology_name="dual-homed-both", checksum=True)(sysctls={"net.ipv4.tcp_sack": "1"})
+    client, server = (settings(plan.session.plan, role) for role in ("client", "server"))
+    assert [str(address) for address in client.join_from] == ["198.18.2.2"]
+    assert [str(address) for address in server.signal] == ["198.19.2.2"]
+    assert client.signal == server.join_from == ()
+    assert client.checksum
+    assert client.subflows == server.subflows == 2
+    assert (client.accept_signals, server.accept_signals) == (2, 0)
+    assert client.sysctls == {"net.ipv4.tcp_sack": "1"}
+
+
+def test_a_mixed_run_is_joined_over_ipv6(fixture: Make) -> None:
+    session = fixture(topology_name="dual-homed-client", family="mixed")(client_sends=64 * KIB).session
+    versions = [flow.opening.segments[0].segment.source.version for flow in session.observation.client.joins]
+    assert 6 in versions
+    initial = session.observation.client.initial
+    assert initial is not None
+    assert initial.opening.segments[0].segment.source.version == 4
+
+
+@pytest.mark.parametrize("aim", [Aim(path="c9-s9"), Aim(path=1)])
+def test_an_aim_at_a_path_that_is_not_there_is_refused(fixture: Make, aim: Aim) -> None:
+    with pytest.raises(UsageError, match=r"topology one-path has no such path; it has c1-s1 \(0 to 0\)"):
+        fixture()(PassThrough(aim=aim))
+
+
+def test_a_run_without_progress_says_where_it_was_stuck(fixture: Make) -> None:
+    trial = fixture()(DropSegments(aim=Aim(kinds=Kind.DATA)), client_sends=KIB, patience=0.3)
+    assert trial.session.stuck == (
+        "neither application got anywhere for 0.3 s: the client wrote 1024 of 1024 octets, "
+        "waits for the end of its peer's stream; the server read 0 of 1024, "
+        "waits for the end of its peer's stream"
+    )
+
+
+def test_a_run_without_a_connection_says_so(fixture: Make) -> None:
+    trial = fixture()(DropSegments(), client_sends=KIB, patience=0.3)
+    assert trial.session.stuck.endswith("the server has no connection")
+    assert trial.outcome is Outcome.STALLED
+
+
+def test_a_run_that_goes_on_for_too_long_is_ended(fixture: Make) -> None:
+    # An exchange that makes progress all the time, and has far more to say than there is time for.
+    workload = Workload(shape="rounds", rounds=100_000, client_sends=100_000, server_sends=100_000)
+    trial = fixture()(workload=workload, limit=0.3)
+    assert trial.session.stuck.startswith("not at its end after 0.3 s: the client wrote ")
+    assert trial.outcome is Outcome.STALLED
+
+
+def test_a_storm_of_packets_ends_a_run(fixture: Make) -> None:
+    trial = fixture()(Storm(aim=Aim(kinds=Kind.DATA)), client_sends=16 * KIB)
+    assert trial.session.stuck.startswith(f"{STORM} packets were seen at either end without any progress")
