@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +80,11 @@ def test_a_run_that_passes(tmp_path):
         (["run", "--content", "nowhere"], "no such folder"),
         (["run", "sanity.one-octet", "--out", "/proc/nowhere/out"], "--out /proc/nowhere/out"),
         (["list", "cats"], "cats"),
+        (["list"], "Choose from: cases, boxes, topologies, stacks"),
+        (["run", "--seed", "-1"], "'--seed': -1 is not in the range"),
+        (["run", "sanity.one-octet", "--out"], "Option '--out' requires an argument"),
+        (["run", "--colour"], "No such option: --colour"),
+        (["list", "boxes", "--content", "nowhere"], "no such folder"),
         (["show", "sanity"], "no result.json here"),
         (["report", "nowhere"], "nowhere: no such directory"),
         (["walk"], "walk"),
@@ -196,53 +200,6 @@ def test_nothing_ran(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_an_interrupt_keeps_what_is_done_and_reports_it(tmp_path, jobs):
-    process = subprocess.Popen(
-        [*MBTEST, "run", "nat.*", "sequence.*", "handshake.*", "--jobs", str(jobs), "--out", "out"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    for _ in range(5):
-        assert process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 2
-    found = results.read(tmp_path / "out")
-    assert found.provenance.interrupted
-    assert 5 <= len(found.runs) < 108
-    assert (tmp_path / "out/report/index.html").is_file()
-
-
-def test_sigkill_leaves_no_namespace_and_no_interface(tmp_path):
-    interfaces = sorted(os.listdir("/sys/class/net"))
-    process = subprocess.Popen(
-        [*MBTEST, "run", "handshake.*", "--jobs", "2", "--out", "out"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout.readline()
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert sorted(os.listdir("/sys/class/net")) == interfaces
-    # Namespaces hang on descriptors: with the last process of the run they are gone.
-    assert process.pid not in set(_sessions())
-
-
-def _sessions():
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            yield int(fields[3])
-
-
 @pytest.mark.parametrize("what", ["cases", "boxes", "topologies", "stacks"])
 def test_lists_as_json_and_for_people(tmp_path, what):
     entries = json.loads(mbtest("list", what, "--json", cwd=tmp_path).stdout)
@@ -287,6 +244,25 @@ def test_regular_tcp_passes_through_the_same_boxes(tmp_path):
     for run in results.read(tmp_path / "out").runs:
         assert run.outcome == "fell_back"
         assert run.verdict == "informational"
+
+
+def test_without_a_command_the_help_is_shown(tmp_path):
+    finished = mbtest(cwd=tmp_path)
+    assert finished.returncode == 4
+    assert finished.stderr.startswith("Usage: ")
+    assert mbtest("--help", cwd=tmp_path).stdout.startswith("Usage: ")
+    assert mbtest("--version", cwd=tmp_path).stdout.startswith("mbtest, version ")
+
+
+def test_a_reader_that_has_seen_enough(tmp_path):
+    # `mbtest list cases | head -1`: standard output is closed while there is more to say.
+    near, far = os.pipe()
+    os.close(near)
+    process = subprocess.run(
+        [*MBTEST, "list", "cases"], cwd=tmp_path, stdout=far, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(far)
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 def test_a_directory_of_other_files_is_not_overwritten(tmp_path):

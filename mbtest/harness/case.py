@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from mbtest.errors import UsageError
-from mbtest.harness.plugin import CASE_ATTRIBUTE
+from mbtest.harness import CASE_ATTRIBUTE
 from mbtest.middlebox import Direction
 from mbtest.network.topology import FAMILIES, Family
 from mbtest.results import Level
@@ -57,7 +57,7 @@ def case(
     needs: Sequence[Capability] = (Capability.MPTCP,),
     waits: float = 0.0,
 ) -> Callable[[Function], Function]:
-    """Declare a test function to be a case. Raises UsageError for a malformed identifier, no docstring, no `run`.
+    """Declare a test function to be a case. Raises UsageError for a bad identifier, no docstring, no `run`.
 
     requires: requirement ids, as `RFC8684-3.7/syn-option-lost`. Families, directions and checksums
     (DSS checksums off, on) multiply: each combination is a run.
@@ -74,7 +74,9 @@ def case(
                 f"case {identifier}: {function.__name__} has no docstring; its first sentence is the claim"
             )
         if "run" not in inspect.signature(function).parameters:
-            raise UsageError(f"case {identifier}: {function.__name__} does not take `run`, so nothing would run")
+            raise UsageError(
+                f"case {identifier}: {function.__name__} does not take `run`, so nothing would run"
+            )
         topic = function.__module__.rpartition(".")[2].removeprefix("test_")
         title = " ".join(doc.split("\n\n")[0].split())
         setattr(

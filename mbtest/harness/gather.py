@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from mbtest import results
-from mbtest.harness.plugin import PROPERTY
+from mbtest.harness import PROPERTY
 from mbtest.harness.provenance import provenance
 from mbtest.results import Level, Results, Run, Verdict
 

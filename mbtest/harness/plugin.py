@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mbtest.harness import CASE_ATTRIBUTE, PROPERTY
+
 if TYPE_CHECKING:
     from mbtest.harness.case import Choice
     from mbtest.harness.fixture import RunFixture
     from mbtest.network.topology import Topology
-
-CASE_ATTRIBUTE = "mbtest_case"
-"""Where `@case` leaves what it says of a function."""
-PROPERTY = "mbtest"
-"""The user property of a test report that holds its run's entry, as JSON."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
