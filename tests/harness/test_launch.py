@@ -154,7 +154,7 @@ def test_a_report_is_made_anew(own: Any) -> None:
 def test_a_report_of_what_is_no_run_directory(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such directory; give the one that `mbtest run` wrote"):
         render(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="no result.json here"):
+    with pytest.raises(UsageError, match=r"no result\.json here"):
         render(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
