@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.markup import escape
 
 from mbtest import content
+from mbtest.console import Screen
 from mbtest.harness.catalogue import cases
 from mbtest.harness.topologies import topologies
 from mbtest.middlebox import Middlebox, parameters
@@ -23,7 +23,7 @@ def show(what: str, as_json: bool) -> None:
     if as_json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(entries), indent=1) + b"\n")
         return
-    console = Console(highlight=False)
+    console = Screen(highlight=False)
     group = ""
     for entry in entries:
         if entry.get("topic", "") != group:
