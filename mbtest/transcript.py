@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from mbtest import results
+from mbtest.console import Screen
 from mbtest.errors import UsageError
 from mbtest.network.capture import CapturedFrame, read_capture
 from mbtest.results import Finding, Run
@@ -34,7 +34,7 @@ def show(directory: Path, wanted: str) -> None:
     """Print the run whose id is, or alone contains, `wanted`. Raises UsageError."""
     found = results.read(directory)
     run = _find(found.runs, wanted, directory)
-    console = Console(highlight=False)
+    console = Screen(highlight=False)
     for line in head(run):
         console.print(Text(line), soft_wrap=True)
     capture = run.artifacts.get("capture")

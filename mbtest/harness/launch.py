@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from rich.console import Console
 
 from mbtest import content, results
+from mbtest.console import Screen
 from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Case, Choice, parse_direction, parse_family, variants
 from mbtest.harness.catalogue import cases
@@ -59,7 +59,7 @@ def launch(order: Order) -> int:
     _check_namespaces(order)
     _make(order.out)
     jobs = order.jobs or max(1, len(os.sched_getaffinity(0)) * JOBS_PER_PROCESSOR)
-    console = Console(stderr=False, highlight=False)
+    console = Screen(highlight=False)
     progress = Progress(console, chosen)
     os.environ["MBTEST_COMMAND"] = order.command
     # Whatever other plugins the user has, for other projects, stays out of these runs.
@@ -137,7 +137,7 @@ def _wanted(order: Order, known: dict[str, Case]) -> list[Case]:
     for glob in order.cases:
         if not any(fnmatch.fnmatchcase(name, glob) for name in known):
             close = difflib.get_close_matches(glob, known, n=1, cutoff=0.5)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = f"; did you mean {close[0]!r}?" if close else ";"
             raise UsageError(f"no case {glob!r}{hint} `mbtest list cases` shows all")
     globs = order.cases or ("*",)
     return [case for name, case in known.items() if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
