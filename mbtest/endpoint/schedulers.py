@@ -1,0 +1,70 @@
+"""Which subflow carries the next data (RFC 8684 §3.3.8 leaves it to local policy)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from mbtest.endpoint.subflow import Subflow
+from mbtest.errors import LocalProtocolError
+
+
+class Scheduler(Protocol):
+    """Chooses among subflows that can take data now: established, with room in their windows."""
+
+    def pick(self, ready: Sequence[Subflow]) -> Sequence[Subflow]:
+        """Return the subflows that carry the next stretch, at least one of `ready`, which is not empty."""
+
+
+class LowestRtt:
+    """The subflow with the lowest smoothed round-trip time; those not measured yet come last."""
+
+    def pick(self, ready: Sequence[Subflow]) -> Sequence[Subflow]:
+        """See `Scheduler`."""
+        if len(ready) == 1:
+            return ready
+        return (
+            min(ready, key=lambda subflow: (subflow.rtt.srtt is None, subflow.rtt.srtt or 0, subflow.number)),
+        )
+
+
+class RoundRobin:
+    """Each subflow in turn."""
+
+    def __init__(self) -> None:
+        """Begin with the first."""
+        self._last = -1
+
+    def pick(self, ready: Sequence[Subflow]) -> Sequence[Subflow]:
+        """See `Scheduler`."""
+        later = [subflow for subflow in ready if subflow.number > self._last]
+        chosen = min(later or ready, key=lambda subflow: subflow.number)
+        self._last = chosen.number
+        return (chosen,)
+
+
+class Redundant:
+    """Every subflow, so that the data arrives as soon as one of them delivers it (RFC 8684 §3.3.6)."""
+
+    def pick(self, ready: Sequence[Subflow]) -> Sequence[Subflow]:
+        """See `Scheduler`."""
+        return ready
+
+
+class _Registry(dict[str, Callable[[], Scheduler]]):
+    """A mapping whose KeyError is a LocalProtocolError that says what there is."""
+
+    def __missing__(self, name: str) -> Callable[[], Scheduler]:
+        raise LocalProtocolError(f"no scheduler {name!r}; there are {', '.join(self)}")
+
+
+SCHEDULERS: Mapping[str, Callable[[], Scheduler]] = _Registry(
+    {"lowest-rtt": LowestRtt, "round-robin": RoundRobin, "redundant": Redundant}
+)
+"""Schedulers by name. Which subflows are backups is decided before them."""
+
+
+def usable(subflows: Sequence[Subflow]) -> list[Subflow]:
+    """Return the subflows that may carry data: backups only where there is nothing else (§3.3.8)."""
+    able = [subflow for subflow in subflows if subflow.is_usable]
+    return [subflow for subflow in able if not subflow.backup] or able

@@ -1,0 +1,303 @@
+"""Data on its way out: which octets, on which subflow, under which mapping, and when again.
+
+RFC 8684 §3.3.1 (mappings), §3.3.2 (what frees the buffer), §3.3.5 (both windows), §3.3.6 (sending again), and the
+sender's side of §3.7 as far as it decides what a segment carries.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mbtest.endpoint.closing import DATA_FIN_PENDING
+from mbtest.endpoint.events import Kind
+from mbtest.endpoint.fallback import REGULAR
+from mbtest.endpoint.mappings import Mapping
+from mbtest.endpoint.schedulers import usable
+from mbtest.endpoint.states import ClosingEvent, Mode
+from mbtest.endpoint.subflow import Subflow
+from mbtest.endpoint.transmission import Acknowledged
+
+if TYPE_CHECKING:
+    from mbtest.endpoint.connection import Connection
+
+LONGEST_MAPPING = 65_534
+"""Octets: a data-level length has 16 bits, and a DATA_FIN takes one."""
+
+
+class Sending:
+    """What a connection sends."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Begin with nothing to send."""
+        self._connection = connection
+        self._distance = 0
+        """After a fallback: from an offset on the subflow to one in the stream."""
+        self._data_at: int | None = None
+        """When data without a Data ACK is sent again (RFC 8684 §3.3.6)."""
+        self._backoff = 0
+        self.persist_at: int | None = None
+        """When a closed shared window is probed."""
+        self._persist_backoff = 0
+
+    # -- New data ------------------------------------------------------------------------------------------
+
+    def flush(self, now: int) -> None:
+        """Send what the windows let out."""
+        connection = self._connection
+        stream = connection.outgoing
+        if not connection.established or connection.mode.state is Mode.NEGOTIATING:
+            return
+        if stream.nxt < stream.end or stream.next_again() is not None:
+            self._send_data(now)
+        for subflow in connection.subflows:
+            if subflow.out.waiting or subflow.out.next_lost() is not None:
+                subflow.transmit(now)
+        if stream.ended:
+            connection.ending.send_fin(now)
+
+    def _send_data(self, now: int) -> None:
+        connection = self._connection
+        stream = connection.outgoing
+        regular = connection.mode.state in REGULAR
+        while True:
+            again = stream.next_again()
+            if again is None and stream.nxt >= stream.end:
+                return
+            able = usable(connection.subflows)
+            ready = [subflow for subflow in able if subflow.has_room()]
+            if again is not None:
+                # The same subflow would only repeat what it has under way; but if there is no other ...
+                ready = [subflow for subflow in ready if subflow.number != again[2]] or (
+                    ready if len(able) == 1 else []
+                )
+            if not ready:
+                return
+            chosen = connection.scheduler.pick(ready)
+            start, end = (again[0], again[1]) if again is not None else (stream.nxt, stream.end)
+            length = min(self._room(subflow, start, end, regular) for subflow in chosen)
+            if length <= 0:
+                self._wait_for_window(able, now)
+                return
+            if again is not None:
+                stream.took_again(start + length)
+                connection.tell(Kind.REINJECTION, f"{length} octets", "RFC 8684 §3.3.6", chosen[0])
+            else:
+                stream.nxt = start + length
+            for subflow in chosen:
+                self._push(subflow, start, length, regular)
+                subflow.transmit(now)
+            if not regular:
+                self.set_timer(now)
+
+    def _room(self, subflow: Subflow, start: int, end: int, regular: bool) -> int:
+        """Return how many octets a mapping that begins at `start` may have on a subflow (§3.3.5)."""
+        connection = self._connection
+        segment = subflow.payload_room(regular)
+        first = self._is_first(subflow, start)
+        most = (
+            segment
+            if first or regular
+            else min(segment * connection.profile.segments_per_mapping, LONGEST_MAPPING)
+        )
+        wanted = min(most, end - start)
+        allowed = subflow.window_room()
+        if not regular:
+            allowed = min(allowed, connection.outgoing.edge - start)
+        if allowed >= wanted:
+            return wanted
+        # RFC 9293 §3.8.6.2.1: no small segments only because the window has just opened a little, unless
+        # nothing is under way that would open it further, or it is a good part of all it ever was.
+        if allowed >= min(segment, subflow.largest_window // 2) or (
+            allowed > 0 and not subflow.out.under_way
+        ):
+            return min(allowed, wanted)
+        return 0
+
+    def _is_first(self, subflow: Subflow, start: int) -> bool:
+        """Whether this is the initiator's first data, which MP_CAPABLE maps (§3.1)."""
+        connection = self._connection
+        return (
+            connection.mode.state is Mode.CONFIRMING
+            and subflow.active
+            and not connection.dss_seen
+            and start == 1
+            and subflow.out.end == 1
+        )
+
+    def _push(self, subflow: Subflow, start: int, length: int, regular: bool) -> None:
+        """Hand a stretch of the stream to a subflow, cut into segments."""
+        connection = self._connection
+        stream = connection.outgoing
+        payload = stream.octets(start, start + length)
+        if regular:
+            subflow.push(payload, connection.take_infinite(), True)
+            return
+        mapping = Mapping(subflow.out.end, start, length, capable=self._is_first(subflow, start))
+        if (
+            stream.ended
+            and start + length == stream.end
+            and not mapping.capable
+            and stream.next_again() is None
+            and connection.mode.state is not Mode.CHECKSUM_FAILED
+        ):
+            # §3.3.3: the DATA_FIN goes with the last octets.
+            mapping.data_fin = True
+            connection.closing.fire_if_possible(ClosingEvent.DATA_FIN_SENT)
+        if connection.checksum:
+            mapping.checksum = mapping.expected_checksum(connection.own_idsn, payload)
+        subflow.declared.append(mapping)
+        segment = subflow.payload_room(False)
+        for at in range(0, length, segment):
+            subflow.push(payload[at : at + segment], mapping, at == 0 or not connection.profile.mapping_once)
+
+    def _wait_for_window(self, able: list[Subflow], now: int) -> None:
+        """Have a closed window probed, if nothing is under way whose answer would tell (RFC 9293 §3.8.6.1)."""
+        if self.persist_at is None and not any(subflow.out.under_way for subflow in able):
+            rto = max((subflow.rtt.rto for subflow in able), default=0)
+            self.persist_at = now + (rto << self._persist_backoff)
+
+    def _probe(self, now: int) -> None:
+        """Send one octet in spite of the window."""
+        connection = self._connection
+        stream = connection.outgoing
+        self.persist_at = None
+        able = usable(connection.subflows)
+        if not able or stream.nxt >= stream.end or any(subflow.out.under_way for subflow in able):
+            return
+        self._persist_backoff = min(self._persist_backoff + 1, 8)
+        subflow = able[0]
+        start = stream.nxt
+        stream.nxt = start + 1
+        self._push(subflow, start, 1, connection.mode.state in REGULAR)
+        subflow.send_chunk(subflow.out.waiting[0], now)
+        if connection.mode.state not in REGULAR:
+            self.set_timer(now)
+
+    # -- Acknowledgements --------------------------------------------------------------------------------------
+
+    def acknowledged(self, subflow: Subflow, result: Acknowledged, now: int) -> None:
+        """A subflow's peer acknowledged chunks."""
+        connection = self._connection
+        mode = connection.mode.state
+        if mode in REGULAR:
+            # RFC 8684 §3.7: after an infinite mapping only subflow ACKs free data.
+            fin = False
+            for chunk in result.chunks:
+                fin = fin or chunk.fin
+                if chunk.mapping is not None and chunk.mapping.infinite:
+                    connection.fallback.infinite_acknowledged()
+            stream = connection.outgoing
+            stream.acknowledge(min(subflow.out.una + self._distance, stream.nxt))
+            if fin:
+                connection.ending.acknowledged(now)
+            return
+        if not subflow.data_ack_seen and any(chunk.payload for chunk in result.chunks):
+            connection.fallback.data_ack_missing(subflow, now)
+
+    def begin_regular(self) -> None:
+        """From here on the stream goes on where the one subflow is."""
+        connection = self._connection
+        self.stop()
+        for subflow in connection.subflows[:1]:
+            self._distance = connection.outgoing.nxt - max(subflow.out.end, 1)
+            # What the peer acknowledged there counts from now on.
+            connection.outgoing.acknowledge(min(subflow.out.una + self._distance, connection.outgoing.nxt))
+
+    # -- Once more -----------------------------------------------------------------------------------------------
+
+    def reinject(self, subflow: Subflow) -> None:
+        """Have what a subflow holds, and is not Data ACKed, sent on another one (RFC 8684 §3.3.6)."""
+        connection = self._connection
+        if connection.mode.state in REGULAR:
+            return
+        gone = subflow.is_over
+        if not gone and not any(other is not subflow for other in connection.usable()):
+            return
+        una = connection.outgoing.una
+        for mapping in subflow.declared:
+            if mapping.data_end > una and mapping.length:
+                start = mapping.data_start
+                connection.outgoing.again(start, start + mapping.length, None if gone else subflow.number)
+
+    def set_timer(self, now: int) -> None:
+        """Watch for a Data ACK, if nobody does yet."""
+        if self._data_at is None:
+            self._data_at = now + self._timeout()
+
+    def stop(self) -> None:
+        """Watch for none."""
+        self._data_at = None
+        self._backoff = 0
+
+    def progressed(self, now: int) -> None:
+        """A Data ACK came: watch for the next, if one is due."""
+        self._backoff = self._persist_backoff = 0
+        connection = self._connection
+        outstanding = connection.outgoing.una < connection.sent_end
+        self._data_at = now + self._timeout() if outstanding else None
+
+    def _timeout(self) -> int:
+        """Return how long a Data ACK may take: longer than any subflow takes to find a loss of its own."""
+        rto = max((subflow.rtt.rto for subflow in self._connection.subflows), default=1_000_000)
+        delay = self._connection.configuration.delayed_ack
+        return int((2 * rto + delay) << self._backoff)
+
+    def _data_timeout(self, now: int) -> None:
+        """The head of the stream has no Data ACK for too long (RFC 8684 §3.3.6)."""
+        connection = self._connection
+        self._data_at = None
+        stream = connection.outgoing
+        able = usable(connection.subflows)
+        if connection.mode.state in REGULAR or stream.una >= connection.sent_end:
+            return
+        self._backoff += 1
+        if self._backoff > connection.configuration.retries:
+            connection.fail("ETIMEDOUT")
+            connection.ending.abort(now)
+            return
+        self._data_at = now + self._timeout()
+        if not able:
+            return
+        head = stream.una
+        if head >= stream.end:
+            if connection.closing.state in DATA_FIN_PENDING:
+                able[0].acknowledge(now)
+            return
+        holders = [subflow for subflow in able if _holds(subflow, head)]
+        others = [subflow for subflow in able if subflow not in holders]
+        for subflow in others:
+            if any(mapping.data_start <= head < mapping.data_end for mapping in subflow.declared):
+                # Its peer acknowledged these octets, and does not Data ACK them.
+                connection.fallback.not_data_acked(subflow, now)
+        others = [subflow for subflow in others if subflow.is_usable]
+        if others:
+            avoid = holders[0].number if holders else None
+            stream.again(head, min(head + others[0].payload_room(False), stream.nxt), avoid)
+
+    # -- Time ------------------------------------------------------------------------------------------------------
+
+    def next_timer(self) -> int | None:
+        """Return when something is due, run clock, or None."""
+        if self._data_at is None:
+            return self.persist_at
+        return self._data_at if self.persist_at is None else min(self._data_at, self.persist_at)
+
+    def handle_timer(self, now: int) -> None:
+        """Do what is due."""
+        if self._data_at is not None and now >= self._data_at:
+            self._data_timeout(now)
+        if self.persist_at is not None and now >= self.persist_at:
+            self._probe(now)
+
+
+def _holds(subflow: Subflow, offset: int) -> bool:
+    """Whether a subflow has the octet at an offset of the stream under way, or waiting."""
+    for queue in (subflow.out.under_way, subflow.out.waiting):
+        for chunk in queue:
+            mapping = chunk.mapping
+            if mapping is None:
+                continue
+            start = mapping.data_start + chunk.start - mapping.start
+            if start <= offset < start + len(chunk.payload):
+                return True
+    return False
