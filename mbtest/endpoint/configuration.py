@@ -59,7 +59,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """Timeouts in a row after which a subflow is given up (RFC 9293 §3.8.3, R2)."""
     time_wait: int = 1 * SECOND
     """How long a subflow stays in TIME-WAIT; RFC 9293 §3.6.1 has two maximum segment lifetimes."""
-    linger: int = 3 * SECOND
+    linger: int = 2 * SECOND
     """How long a connection without any subflow waits for a new one (RFC 8684 §3.3.3)."""
     fail_answer: int = 3 * SECOND
     """How long an answer to MP_FAIL is waited for; the subflow is reset then."""

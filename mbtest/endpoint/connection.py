@@ -103,6 +103,7 @@ class Connection:
         self.error: str | None = None
         """An errno name, once the connection has ended otherwise than in good order."""
         self.last_error = ""
+        self._paths_due = False
         self._released = False
         """Whether the application has let go of the connection: nobody reads any more."""
         if not configuration.mptcp:
@@ -278,11 +279,20 @@ class Connection:
         """A further subflow can carry data."""
         self.tell(Kind.SUBFLOW, f"{subflow.local} to {subflow.remote}", "RFC 8684 §3.2", subflow)
 
-    def dss_arrived(self, now: int) -> None:
+    def dss_arrived(self) -> None:
         """The first DSS came: MPTCP passes, and further subflows are possible (RFC 8684 §3.1)."""
         self.dss_seen = True
         self.mode.fire(ModeEvent.DSS_ARRIVED)
-        self.paths.confirmed(self, now)
+        self._paths_due = True
+
+    def flush(self, now: int) -> None:
+        """Send what can be sent."""
+        if self._paths_due:
+            # Not on the arrival of the DSS itself: our answer to it is to go out before any SYN.
+            self._paths_due = False
+            if self.mode.state is Mode.MULTIPATH:
+                self.paths.confirmed(self, now)
+        self.sending.flush(now)
 
     def data_arrived(self, subflow: Subflow) -> None:
         """Octets found their place in the peer's stream."""

@@ -58,8 +58,10 @@ def sort(connection: Connection, subflow: Subflow, now: int) -> None:
             return
         mapping = mappings.at(subflow.inbox_start)
         if mapping is None:
-            connection.fallback.unmapped(subflow, now)
-            return
+            if not _skip(connection, subflow):
+                connection.fallback.unmapped(subflow, now)
+                return
+            continue
         if connection.checksum:
             if mapping.start < subflow.inbox_start:
                 # What begins before was handed on under another mapping, which this one contradicts.
@@ -77,6 +79,24 @@ def sort(connection: Connection, subflow: Subflow, now: int) -> None:
         subflow.inbox_start += taken
         mappings.forget_before(subflow.inbox_start)
         _hand_on(connection, subflow, data_start, octets)
+
+
+def _skip(connection: Connection, subflow: Subflow) -> bool:
+    """Discard octets without a mapping that later ones with a mapping follow; return whether there were any.
+
+    Whatever carried their mapping has been and gone. They are not Data ACKed, so that they come again under
+    another mapping (RFC 8684 §3.3.1: discarded, if there is no room to keep them).
+    """
+    mapping = subflow.mappings.first()
+    if mapping is None:
+        return False
+    unmapped = mapping.start - subflow.inbox_start
+    if not 0 < unmapped < len(subflow.inbox):
+        return False
+    del subflow.inbox[:unmapped]
+    subflow.inbox_start = mapping.start
+    connection.tell(Kind.IGNORED, f"{unmapped} octets without a mapping", "RFC 8684 §3.3.1", subflow)
+    return True
 
 
 def release(connection: Connection, subflow: Subflow, mapping: Mapping | None = None) -> None:

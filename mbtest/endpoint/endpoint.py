@@ -124,7 +124,7 @@ class Endpoint:
         """Return what is to be sent now, in order; each goes out of the interface of its source address."""
         self._now = now
         for connection in list(self.connections):
-            connection.sending.flush(now)
+            connection.flush(now)
         outbox, self._outbox = self._outbox, []
         return outbox
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CLAUSE = "RFC 8684 §3.7"
 MIDDLEBOX = 6
 """MP_TCPRST's reason "middlebox interference" (§3.6)."""
-STALE_LIMIT = 3
+STALE_LIMIT = 2
 """Data-level timeouts in a row after which a subflow counts as broken that acknowledges, but not its data."""
 
 REGULAR = frozenset({Mode.INFINITE, Mode.REGULAR})

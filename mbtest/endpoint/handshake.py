@@ -184,8 +184,9 @@ def third_ack_arrived(connection: Connection, subflow: Subflow, segment: Segment
 
 def join_refusal(connection: Connection) -> MptcpOption | None:
     """Return the option of the RST that refuses a MP_JOIN SYN now; None where it is taken (§3.2)."""
-    if connection.mode.state is not Mode.MULTIPATH:
-        # §3.7: after a fallback only one subflow carries data; §3.1: and none joins before a DSS came.
+    # The peer may open subflows once a DSS has reached it (§3.1). Its SYN can overtake its own first DSS.
+    if connection.mode.state not in (Mode.CONFIRMING, Mode.MULTIPATH):
+        # §3.7: after a fallback only one subflow carries data.
         return MpTcprst(MPTCP_ERROR)
     if connection.further_subflows() >= connection.configuration.subflows or connection.is_ending:
         return MpTcprst(PROHIBITED)

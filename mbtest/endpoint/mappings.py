@@ -136,6 +136,10 @@ class PeerMappings:
         mapping = found[at]
         return mapping if offset < mapping.start + mapping.length else None
 
+    def first(self) -> Mapping | None:
+        """Return the mapping with the lowest offset, or None."""
+        return self._found[0] if self._found else None
+
     def forget_before(self, offset: int) -> None:
         """Drop mappings that end at or before an offset: their octets were passed on."""
         found = self._found

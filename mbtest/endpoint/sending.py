@@ -270,9 +270,15 @@ class Sending:
                 # Its peer acknowledged these octets, and does not Data ACK them.
                 connection.fallback.not_data_acked(subflow, now)
         others = [subflow for subflow in others if subflow.is_usable]
-        if others:
-            avoid = holders[0].number if holders else None
-            stream.again(head, min(head + others[0].payload_room(False), stream.nxt), avoid)
+        if not others:
+            return
+        avoid = holders[0].number if holders else None
+        stream.again(head, min(head + others[0].payload_room(False), stream.nxt), avoid)
+        # Whatever else the others' peers acknowledged has been passed over as the head was.
+        for subflow in others:
+            for mapping in subflow.declared:
+                if mapping.length and not any(_holds(other, mapping.data_start) for other in able):
+                    stream.again(mapping.data_start, mapping.data_start + mapping.length)
 
     # -- Time ------------------------------------------------------------------------------------------------------
 

@@ -183,7 +183,7 @@ def _take_reset(connection: Connection, subflow: Subflow, segment: Segment, now:
 
 def _take_dss(connection: Connection, subflow: Subflow, segment: Segment, option: Dss, now: int) -> bool:
     if connection.mode.state is Mode.CONFIRMING:
-        connection.dss_arrived(now)
+        connection.dss_arrived()
     if option.data_ack is not None:
         _take_data_ack(connection, subflow, segment, option, now)
     if subflow.is_over:
@@ -245,7 +245,7 @@ def _take_first_data(
     if option.data_length is None:
         return
     if connection.mode.state is Mode.CONFIRMING:
-        connection.dss_arrived(now)
+        connection.dss_arrived()
     if connection.checksum and option.checksum is None:
         connection.tell(Kind.IGNORED, "MP_CAPABLE with data, without the checksum", "RFC 8684 §3.1", subflow)
         return
