@@ -93,7 +93,7 @@ class Ending:
             return
         if connection.closing.state in DONE or len(connection.usable()) > 1:
             subflow.finish(now)
-        elif connection.incoming.fin_at is None and self.linger_at is None:
+        elif not connection.incoming.ended and self.linger_at is None:
             self.linger_at = now + connection.configuration.linger
 
     def _close_subflows(self, now: int) -> None:

@@ -86,6 +86,8 @@ class Connection:
         """The last mapping that arrived had a DSN of 64 bits: so must the Data ACKs (RFC 8684 §3.3.2)."""
         self.dss_seen = False
         """What `Mode.MULTIPATH` began with; modes after it do not tell any more whether it was."""
+        self.dss_sent = False
+        """Whether the peer may have seen a DSS of ours, and take the path for one that options pass."""
         self.mode: Machine[Mode, ModeEvent] = Machine(MODE, Mode.NEGOTIATING, self._state_moved)
         self.closing: Machine[Closing, ClosingEvent] = Machine(CLOSING, Closing.M_ESTAB, self._state_moved)
         self.outgoing = SendStream(configuration.send_buffer)
@@ -309,8 +311,8 @@ class Connection:
         self.incoming.end_at(mapping.data_end - 1)
         if self.incoming.take_fin():
             self.ending.fin_taken(now)
-        if not mapping.length and not subflow.is_over:
-            # A DATA_FIN on an ACK asks for an answer as one on data does.
+        if not mapping.length and self.incoming.ended and not subflow.is_over:
+            # A DATA_FIN on an ACK asks for an answer as one on data does; but only one that is in order.
             subflow.acknowledge(now)
 
     def data_acknowledged(self, offset: int, now: int) -> None:

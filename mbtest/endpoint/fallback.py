@@ -83,8 +83,14 @@ class Fallback:
         if not subflow.mapping_seen:
             if subflow.joins or len(connection.subflows) > 1:
                 self.reset(subflow, "data without a mapping", now)
-            elif connection.mode.may(ModeEvent.FIRST_DATA_UNMAPPED) and self._owe_infinite_mapping(subflow):
-                # Where options have come on ACKs before, ours pass: the peer learns of it by the mapping.
+            elif connection.dss_sent and connection.mode.may(ModeEvent.FIRST_DATA_UNMAPPED_LATE):
+                # The peer has seen that options pass our way: it learns of this by a mapping (sixth).
+                if self._owe_infinite_mapping(subflow):
+                    self._fall_back(ModeEvent.FIRST_DATA_UNMAPPED_LATE, "the first data has no mapping", now)
+                    connection.release(subflow, now)
+                else:
+                    self.reset(subflow, "the first data has no mapping, and what is in flight has gaps", now)
+            elif connection.mode.may(ModeEvent.FIRST_DATA_UNMAPPED):
                 self._fall_back(ModeEvent.FIRST_DATA_UNMAPPED, "the first data has no mapping", now)
                 connection.release(subflow, now)
             elif len(subflow.inbox) >= connection.configuration.unmapped_limit:

@@ -152,6 +152,9 @@ class Sending:
 
     def _wait_for_window(self, able: list[Subflow], now: int) -> None:
         """Have a closed window probed, if nothing is under way whose answer would tell (RFC 9293 §3.8.6.1)."""
+        connection = self._connection
+        if connection.mode.state not in REGULAR and connection.outgoing.una < connection.outgoing.nxt:
+            return  # What has no Data ACK yet is sent again, and the answer to that tells.
         if self.persist_at is None and not any(subflow.out.under_way for subflow in able):
             rto = max((subflow.rtt.rto for subflow in able), default=0)
             self.persist_at = now + (rto << self._persist_backoff)

@@ -77,6 +77,7 @@ def compose(
 
 def _dss(connection: Connection, mapping: Mapping | None, *, with_data_ack: bool = True) -> Dss:
     """Return a DSS with the Data ACK of now, and a mapping."""
+    connection.dss_sent = True
     data_ack: int | None = None
     wide = connection.peer_is_wide
     if with_data_ack:

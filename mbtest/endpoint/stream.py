@@ -5,6 +5,7 @@ Offsets are unwrapped and count from the initial data sequence number: the first
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 
 from mbtest.endpoint.reassembly import Reassembly
@@ -28,7 +29,7 @@ class SendStream:
         self._limit = limit
         self._octets = bytearray()
         self._start = 1
-        self._again: deque[tuple[int, int, int | None]] = deque()
+        self._again: list[tuple[int, int, int | None]] = []
 
     @property
     def room(self) -> int:
@@ -72,7 +73,8 @@ class SendStream:
         end = min(end, self.nxt)
         if start >= end or any(first <= start and end <= last for first, last, _ in self._again):
             return False
-        self._again.append((start, end, avoid))
+        # The lowest first: it is what the window waits for.
+        insort(self._again, (start, end, avoid), key=lambda stretch: stretch[0])
         return True
 
     def next_again(self) -> tuple[int, int, int | None] | None:
@@ -82,14 +84,14 @@ class SendStream:
             start = max(start, self._start)
             if start < end:
                 return start, end, avoid
-            self._again.popleft()
+            del self._again[0]
         return None
 
     def took_again(self, end: int) -> None:
         """Note that the first stretch was sent once more up to `end`."""
-        _, last, avoid = self._again.popleft()
+        _, last, avoid = self._again.pop(0)
         if end < last:
-            self._again.appendleft((end, last, avoid))
+            self._again.insert(0, (end, last, avoid))
 
     def forget_again(self) -> None:
         """Send nothing once more: after a fallback only one subflow has the data (RFC 8684 §3.7)."""
