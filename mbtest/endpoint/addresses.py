@@ -58,7 +58,7 @@ class Addresses:
             self._own[address] = known
         return known
 
-    # -- Announcing ----------------------------------------------------------------------------------------
+    # -- Announcing -----------------------------------
 
     def announce(self, address: Address, port: int | None, now: int) -> None:
         """Tell the peer of an address, until it echoes it (§3.4.1)."""
@@ -98,7 +98,7 @@ class Addresses:
             if subflows:
                 subflows[0].acknowledge(now, known.option)
 
-    # -- Listening -----------------------------------------------------------------------------------------
+    # -- Listening -----------------------------------
 
     def add_arrived(self, subflow: Subflow, option: AddAddr, now: int) -> None:
         """ADD_ADDR came: an announcement, or the echo of one of ours (§3.4.1)."""
@@ -164,7 +164,7 @@ class Addresses:
                 other.keep_alive(now)
                 other.probe_at = now + PROBE * other.rtt.rto
 
-    # -- Time ------------------------------------------------------------------------------------------------
+    # -- Time -----------------------------------
 
     def next_timer(self) -> int | None:
         """Return when an announcement is repeated, run clock, or None."""

@@ -1,6 +1,6 @@
 """How a connection ends: DATA_FIN (RFC 8684 §3.3.3), fast close (§3.5), or the loss of all its subflows.
 
-After a fallback, and for regular TCP, the FIN of the one subflow is the end of a stream, and a RST is the abort.
+After a fallback, and for regular TCP, the FIN of the one subflow ends a stream, and a RST aborts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Ending:
         self.linger_at: int | None = None
         """When a connection without subflows, or without a DATA_FIN, is given up (§3.3.3)."""
 
-    # -- Our stream ends ----------------------------------------------------------------------------------
+    # -- Our stream ends -----------------------------------
 
     def send_fin(self, now: int) -> None:
         """Send the DATA_FIN, once all data has been sent and none waits to be sent again."""
@@ -70,7 +70,7 @@ class Ending:
         if connection.closing.fire_if_possible(ClosingEvent.DATA_FIN_ACKED):
             self._close_subflows(now)
 
-    # -- The peer's stream ends ---------------------------------------------------------------------------
+    # -- The peer's stream ends -----------------------------------
 
     def fin_taken(self, now: int) -> None:
         """The peer's DATA_FIN is in order, so that the Data ACK counts it."""
@@ -79,7 +79,7 @@ class Ending:
             self._close_subflows(now)
 
     def subflow_fin(self, subflow: Subflow, now: int) -> None:
-        """A subflow's FIN came: the end of the peer's stream after a fallback, of the subflow alone otherwise."""
+        """A subflow's FIN came: the end of the peer's stream after a fallback, else of the subflow alone."""
         connection = self._connection
         if connection.mode.state is Mode.CONFIRMING and not subflow.joins and not connection.dss_seen:
             # A peer that speaks MPTCP ends with a DATA_FIN; this one's options do not get here.
@@ -114,7 +114,7 @@ class Ending:
                 subflow.finish(now)
         self.subflow_over(now)
 
-    # -- Abort -----------------------------------------------------------------------------------------------
+    # -- Abort -----------------------------------
 
     def abort(self, now: int) -> None:
         """End the connection at once: MP_FASTCLOSE (§3.5), or a RST where it is regular TCP."""
@@ -186,7 +186,7 @@ class Ending:
         connection.closing.fire_if_possible(ClosingEvent.ABORTED)
         connection.forget(now)
 
-    # -- Subflows end ----------------------------------------------------------------------------------------
+    # -- Subflows end -----------------------------------
 
     def subflow_over(self, now: int, why: str = "") -> None:
         """A subflow is gone; see whether the connection is. why: an errno name, for an error."""
@@ -208,7 +208,7 @@ class Ending:
             self.linger_at = now + connection.configuration.linger
             connection.last_error = why or "ETIMEDOUT"
 
-    # -- Time ------------------------------------------------------------------------------------------------
+    # -- Time -----------------------------------
 
     def next_timer(self) -> int | None:
         """Return when something is due, run clock, or None."""

@@ -67,7 +67,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """Abort with MP_FASTCLOSE on RSTs (option R of RFC 8684 §3.5) instead of on an ACK (option A)."""
 
     unmapped_limit: int = 64 * 1024
-    """Octets of a subflow kept without a mapping: the largest window that needs no scaling (RFC 8684 §3.3.1)."""
+    """Octets of a subflow kept without a mapping: the largest unscaled window (RFC 8684 §3.3.1)."""
     mapping_limit: int = 4_096
     """Mappings of a subflow kept whose octets have not arrived."""
     half_open_limit: int = 64

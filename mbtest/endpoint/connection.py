@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from mbtest.endpoint import delivery, signalling
+from mbtest.endpoint import delivery
 from mbtest.endpoint.addresses import Addresses
+from mbtest.endpoint.bundle import Bundle
 from mbtest.endpoint.closing import CAN_WRITE, DATA_FIN_PENDING, DONE, Ending
 from mbtest.endpoint.configuration import Address, Configuration
 from mbtest.endpoint.congestion import Coupling
@@ -14,15 +15,14 @@ from mbtest.endpoint.events import Kind
 from mbtest.endpoint.fallback import REGULAR, Fallback
 from mbtest.endpoint.mappings import MASK_64, Mapping
 from mbtest.endpoint.path_managers import PATH_MANAGERS
-from mbtest.endpoint.profiles import Carrier, Profile
+from mbtest.endpoint.profiles import Profile
 from mbtest.endpoint.schedulers import SCHEDULERS
 from mbtest.endpoint.sending import Sending
 from mbtest.endpoint.states import CLOSING, MODE, Closing, ClosingEvent, Machine, Mode, ModeEvent
 from mbtest.endpoint.stream import ReceiveStream, SendStream
 from mbtest.endpoint.subflow import HANDSHAKE, Subflow
-from mbtest.endpoint.transmission import Acknowledged, Chunk
 from mbtest.wire.keys import initial_data_sequence_number, token
-from mbtest.wire.mptcp import MpPrio, MptcpOption
+from mbtest.wire.mptcp import MpPrio
 from mbtest.wire.packet import Segment
 
 
@@ -58,6 +58,11 @@ class Home(Protocol):
 
     def random_bits(self, bits: int) -> int:
         """Return a number drawn by chance."""
+
+
+class _Timed(Protocol):
+    def next_timer(self) -> int | None: ...
+    def handle_timer(self, now: int) -> None: ...
 
 
 class Connection:
@@ -101,6 +106,8 @@ class Connection:
         self.fallback = Fallback(self)
         self.ending = Ending(self)
         self.sending = Sending(self)
+        self.bundle = Bundle(self)
+        self._parts: tuple[_Timed, ...] = (self.sending, self.fallback, self.ending, self.addresses)
         self.established = False
         self.error: str | None = None
         """An errno name, once the connection has ended otherwise than in good order."""
@@ -111,7 +118,7 @@ class Connection:
         if not configuration.mptcp:
             self.mode.fire(ModeEvent.NO_CAPABLE)
 
-    # -- The application's calls ---------------------------------------------------------------------------
+    # -- The application's calls -----------------------------------
 
     @property
     def is_mptcp(self) -> bool:
@@ -173,7 +180,7 @@ class Connection:
             "unacknowledged": self.outgoing.end - self.outgoing.una,
         }
 
-    # -- By hand: subflows, addresses, priorities ------------------------------------------------------------
+    # -- By hand: subflows, addresses, priorities -----------------------------------
 
     def join(
         self, local: Address, remote: Address, port: int, now: int, *, remote_id: int = 0, own_port: int = 0
@@ -212,7 +219,7 @@ class Connection:
         subflow.own_backup = backup
         subflow.acknowledge(now, MpPrio(int(backup)))
 
-    # -- What the parts of a connection ask ---------------------------------------------------------------------
+    # -- What the parts of a connection ask -----------------------------------
 
     @property
     def is_ending(self) -> bool:
@@ -341,64 +348,20 @@ class Connection:
 
     def _tell_window(self, now: int) -> None:
         """Advertise a window that the application's reading opened (RFC 9293 §3.8.6.2.2)."""
-        window, half = self.incoming.window, self.configuration.receive_buffer // 2
         for subflow in self.subflows:
+            # What can be said in the window field, which is less than the buffer where nothing is scaled.
+            most = min(self.configuration.receive_buffer, 65_535 << subflow.receive_shift)
+            window = min(self.incoming.window, most)
             left = subflow.advertised - subflow.receive_next
-            if (
-                left < half
-                and window - left >= min(half, 2 * subflow.mss)
-                and subflow.tcp.state not in HANDSHAKE
-            ):
+            opened = window - left >= min(most // 2, 2 * subflow.mss)
+            if left < most // 2 and opened and subflow.tcp.state not in HANDSHAKE:
                 subflow.acknowledge(now)
 
     def _state_moved(self, before: object, event: object, after: object) -> None:
         self.tell(Kind.STATE, f"{before} -> {after}: {event}")
 
-    # -- What subflows tell: `subflow.Owner` ---------------------------------------------------------------------
-
-    def emit(self, segment: Segment) -> None:
-        """Send a segment."""
-        self.home.emit(segment)
-
-    def window(self) -> int:
-        """Return the shared receive window."""
-        return self.incoming.window
-
-    def signals(self, subflow: Subflow, carrier: Carrier, chunk: Chunk | None) -> list[MptcpOption]:
-        """Return a segment's MPTCP options."""
-        options = signalling.compose(self, subflow, carrier, chunk)
-        if type(self.profile) is Profile:
-            return options
-        return [out for option in options if (out := self.profile.outgoing(option, carrier)) is not None]
-
-    def depart(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
-        """Return what the profile makes of an option."""
-        return self.profile.outgoing(option, carrier)
-
-    def signals_arrived(self, subflow: Subflow, segment: Segment, now: int) -> bool:
-        """Act on a segment's options."""
-        return signalling.take(self, subflow, segment, now)
-
-    def acknowledged(self, subflow: Subflow, result: Acknowledged, segment: Segment, now: int) -> None:  # noqa: ARG002
-        """Take notice that the subflow's peer acknowledged something."""
-        self.sending.acknowledged(subflow, result, now)
-
-    def octets_arrived(self, subflow: Subflow, start: int, octets: bytes, now: int) -> None:
-        """Find the place of octets in the peer's stream."""
-        delivery.take(self, subflow, start, octets, now)
-
-    def fin_arrived(self, subflow: Subflow, now: int) -> None:
-        """The peer's direction of a subflow is over."""
-        self.ending.subflow_fin(subflow, now)
-
-    def handshake_over(self, subflow: Subflow, now: int) -> None:
-        """The three-way handshake of a subflow is over."""
-        if subflow.joins:
-            if not subflow.active:
-                # RFC 8684 §3.2: the third ACK is answered, so that the initiator may send data.
-                subflow.acknowledge(now)
-                self.joined(subflow)
-            return
+    def begin(self, subflow: Subflow) -> None:
+        """The handshake of the initial subflow is over."""
         self.established = True
         # The SYN with MP_CAPABLE takes the first number of the stream (RFC 8684 §3.1); until a Data ACK
         # comes, the window of the handshake counts from the next one on.
@@ -407,45 +370,29 @@ class Connection:
         if not subflow.active:
             self.home.accepted(self)
 
-    def timed_out(self, subflow: Subflow, now: int) -> None:  # noqa: ARG002
-        """A subflow's timer expired: what it has under way goes another way as well (RFC 8684 §3.3.6)."""
-        self.sending.reinject(subflow)
-
-    def closed(self, subflow: Subflow, why: str, now: int) -> None:
-        """A subflow is over."""
+    def subflow_closed(self, subflow: Subflow, why: str, now: int) -> None:
+        """A subflow is over. why: an errno name, empty where it ended in good order."""
         if subflow not in self.subflows:
             return
         self.subflows.remove(subflow)
         self.home.drop_subflow(subflow)
         self.tell(Kind.SUBFLOW_CLOSED, why or "in good order", "", subflow)
-        if (
-            subflow.joins
-            and subflow.active
-            and why
-            and not subflow.mapping_seen
-            and not subflow.data_ack_seen
-        ):
+        opened = subflow.mapping_seen or subflow.data_ack_seen
+        if subflow.joins and subflow.active and why and not opened:
             self.addresses.failed.add((subflow.remote, subflow.remote_port))
         self.sending.reinject(subflow)
         self.ending.subflow_over(now, why)
 
-    def moved(self, subflow: Subflow, words: str, now: int) -> None:  # noqa: ARG002
-        """Note that a subflow's state moved."""
-        self.tell(Kind.STATE, words, "", subflow)
-
-    # -- Time -------------------------------------------------------------------------------------------------------
+    # -- Time -----------------------------------
 
     def next_timer(self) -> int | None:
         """Return when something of the connection or of its subflows is due, run clock, or None."""
-        times = [
-            part.next_timer()
-            for part in (*self.subflows, self.sending, self.fallback, self.ending, self.addresses)
-        ]
+        times = [part.next_timer() for part in (*self.subflows, *self._parts)]
         return min((at for at in times if at is not None), default=None)
 
     def handle_timer(self, now: int) -> None:
         """Do what is due."""
         for subflow in list(self.subflows):
             subflow.handle_timer(now)
-        for part in (self.sending, self.fallback, self.ending, self.addresses):
+        for part in self._parts:
             part.handle_timer(now)

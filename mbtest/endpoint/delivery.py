@@ -102,9 +102,9 @@ def _skip(connection: Connection, subflow: Subflow) -> bool:
 def release(connection: Connection, subflow: Subflow, mapping: Mapping | None = None) -> None:
     """After a fallback: what waits belongs to the stream as it is, from the first missing octet on.
 
-    RFC 8684 §3.7: the infinite mapping acts retroactively, from the last segment that arrived intact. mapping:
-    the infinite one, where it came; if it places what waits before the first missing octet, or begins
-    after it, the peer sent those octets again, and only from there on do they count.
+    RFC 8684 §3.7: the infinite mapping acts retroactively, from the last segment that arrived intact.
+    mapping: the infinite one, where it came; if it places what waits before the first missing octet, or
+    begins after it, the peer sent those octets again, and only from there on do they count.
     """
     inbox = subflow.inbox
     if not inbox:

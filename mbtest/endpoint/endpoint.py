@@ -52,7 +52,7 @@ class Endpoint:
         self._listening: dict[int, deque[Connection]] = {}
         self._numbers: Counter[int | None] = Counter()
 
-    # -- The application ---------------------------------------------------------------------------------------
+    # -- The application -----------------------------------
 
     def listen(self, port: int) -> None:
         """Take connections to a port on any address. Raises LocalProtocolError where somebody does."""
@@ -86,7 +86,7 @@ class Endpoint:
         subflow.open(now)
         return connection
 
-    # -- The network ---------------------------------------------------------------------------------------------
+    # -- The network -----------------------------------
 
     def receive(self, raw: bytes, now: int) -> None:
         """Take an IP packet. Whatever it is, nothing is raised: what cannot be read is an event."""
@@ -109,15 +109,13 @@ class Endpoint:
             return
         found = self._flows.get((destination, source))
         if found is None:
-            self._arrive_nowhere(packet, (destination, source), now)
+            self._arrive_nowhere(packet, now)
             return
         subflow = found[1]
-        if subflow.tcp.state is Tcp.TIME_WAIT and packet.syn and not packet.has_ack and not packet.rst:
-            # RFC 9293 §3.6.1, RFC 6191: a new connection in the place of one that is over.
-            if (int(packet.seq) - subflow.irs - subflow.receive_next) & 0xFFFF_FFFF < 0x8000_0000:
-                subflow.over(now, "")
-                self._arrive_nowhere(packet, (destination, source), now)
-                return
+        if _reopens(subflow, packet):
+            subflow.over(now, "")
+            self._arrive_nowhere(packet, now)
+            return
         arrival.arrive(subflow, packet, now)
 
     def packets_to_send(self, now: int) -> list[Segment]:
@@ -145,9 +143,9 @@ class Endpoint:
         self._events.clear()
         return events
 
-    # -- Segments that belong to no subflow ------------------------------------------------------------------------
+    # -- Segments that belong to no subflow -----------------------------------
 
-    def _arrive_nowhere(self, segment: Segment, flow: Flow, now: int) -> None:
+    def _arrive_nowhere(self, segment: Segment, now: int) -> None:
         """RFC 9293 §3.10.7.1 and §3.10.7.2: CLOSED and LISTEN."""
         if segment.rst:
             return
@@ -220,7 +218,7 @@ class Endpoint:
     def _half_open(self) -> int:
         return sum(subflow.tcp.state in HANDSHAKE for _, subflow in self._flows.values())
 
-    # -- What connections ask: `connection.Home` --------------------------------------------------------------------
+    # -- What connections ask: `connection.Home` -----------------------------------
 
     def emit(self, segment: Segment) -> None:
         """Send a segment."""
@@ -247,9 +245,16 @@ class Endpoint:
         number = self._numbers[connection.number]
         self._numbers[connection.number] += 1
         subflow = Subflow(
-            connection, number, local, remote, self.random_bits(32), connection.coupling, now, active=active,
+            connection.bundle,
+            number,
+            local,
+            remote,
+            self.random_bits(32),
+            connection.coupling,
+            now,
+            active=active,
             joins=joins,
-        )  # fmt: skip
+        )
         self._flows[flow] = (connection, subflow)
         connection.subflows.append(subflow)
         return subflow
@@ -304,6 +309,13 @@ class Endpoint:
             if _flow((own, candidate), (address, port)) not in self._flows:
                 return candidate
         raise LocalProtocolError(f"all ports to {address}:{port} are taken; close a connection first")
+
+
+def _reopens(subflow: Subflow, segment: Segment) -> bool:
+    """Whether a SYN opens a new connection in the place of one that is over (RFC 9293 §3.6.1, RFC 6191)."""
+    if subflow.tcp.state is not Tcp.TIME_WAIT or not segment.syn or segment.has_ack or segment.rst:
+        return False
+    return (int(segment.seq) - subflow.irs - subflow.receive_next) & 0xFFFF_FFFF < 0x8000_0000
 
 
 def _flow(local: tuple[Address, int], remote: tuple[Address, int]) -> Flow:

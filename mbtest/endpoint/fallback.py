@@ -1,7 +1,7 @@
 """Fallback: RFC 8684 §3.7 from its first paragraph to its last, in its order.
 
-"The path" is that of one subflow. What the text calls "the sender" and "the receiver" are the two directions of
-one connection, so that a host is both. Every way out of Multipath TCP in this endpoint leads through here;
+"The path" is that of one subflow. What the text calls "the sender" and "the receiver" are two directions
+of one connection, so that a host is both. Every way out of Multipath TCP in this endpoint leads through here;
 what each does to the mode of the connection is in `states.MODE`.
 """
 
@@ -43,7 +43,7 @@ class Fallback:
         self.give_up_at: int | None = None
         """When an unanswered MP_FAIL ends the subflow."""
 
-    # -- Second paragraph: options lost in the handshake ---------------------------------------------
+    # -- Second paragraph: options lost in the handshake -----------------------------------
 
     def no_capable(self, why: str, now: int) -> None:
         """MP_CAPABLE is missing or invalid where it has to be: be regular TCP from here on.
@@ -108,11 +108,11 @@ class Fallback:
             self.reset(subflow, "data acknowledged again and again without a Data ACK", now)
 
     def reset(self, subflow: Subflow, why: str, now: int) -> None:
-        """Close a broken subflow with a RST whose reason is middlebox interference (fifth, seventh, eighth)."""
+        """Close a broken subflow with a RST, reason "middlebox interference" (fifth, seventh, eighth)."""
         self._connection.tell(Kind.RESET, f"{why}: MP_TCPRST, middlebox interference", CLAUSE, subflow)
         subflow.abort(now, MpTcprst(MIDDLEBOX), why="EPROTO")
 
-    # -- Ninth to eleventh: a checksum fails -----------------------------------------------------------
+    # -- Ninth to eleventh: a checksum fails -----------------------------------
 
     def checksum_failed(self, subflow: Subflow, mapping: Mapping, now: int) -> None:
         """The data of a mapping was changed on the way: nothing from its start on can be trusted.
@@ -194,7 +194,7 @@ class Fallback:
         self.infinite = Mapping(start, data_start, 0, checksum)
         return True
 
-    # -- After it ---------------------------------------------------------------------------------------
+    # -- After it -----------------------------------
 
     def infinite_mapping_arrived(self, subflow: Subflow, mapping: Mapping, now: int) -> None:
         """The peer's data needs no mappings from here on, and no Data ACKs (fourteenth paragraph)."""
@@ -229,7 +229,7 @@ class Fallback:
         connection.tell(Kind.FALLBACK, why, clause)
         connection.became_regular(now)
 
-    # -- Time ---------------------------------------------------------------------------------------------
+    # -- Time -----------------------------------
 
     def next_timer(self) -> int | None:
         """Return when something is due, run clock, or None."""

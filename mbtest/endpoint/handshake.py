@@ -1,4 +1,4 @@
-"""MP_CAPABLE and MP_JOIN (RFC 8684 §3.1, §3.2): what the SYNs and the third ACK carry, and what comes of it."""
+"""MP_CAPABLE and MP_JOIN (RFC 8684 §3.1, §3.2): what SYNs and the third ACK carry, and what comes of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ALGORITHMS = 0x1F
 MPTCP_ERROR, PROHIBITED = 1, 3
 """MP_TCPRST's reasons "MPTCP specific error" and "administratively prohibited" (§3.6)."""
 CAPABLE_ATTEMPTS = 3
-"""SYNs with MP_CAPABLE; later ones go without, as a box may drop those with options it does not know (§3.1)."""
+"""SYNs with MP_CAPABLE; later ones go without: a box may drop those with unknown options (§3.1)."""
 
 
 def capable_flags(connection: Connection) -> int:
@@ -61,7 +61,7 @@ def acceptable(option: MpCapable | None, connection: Connection) -> str:
     return ""
 
 
-# -- What SYNs and third ACKs carry ------------------------------------------------------------------
+# -- What SYNs and third ACKs carry -----------------------------------
 
 
 def syn_option(connection: Connection, subflow: Subflow, sends: int) -> MptcpOption | None:
@@ -107,7 +107,7 @@ def first_data_option(connection: Connection, mapping: Mapping) -> MpCapable:
     )
 
 
-# -- MP_CAPABLE arrives --------------------------------------------------------------------------------
+# -- MP_CAPABLE arrives -----------------------------------
 
 
 def syn_arrived(connection: Connection, segment: Segment, now: int) -> None:
@@ -179,7 +179,7 @@ def third_ack_arrived(connection: Connection, subflow: Subflow, segment: Segment
     return True
 
 
-# -- MP_JOIN arrives -------------------------------------------------------------------------------------
+# -- MP_JOIN arrives -----------------------------------
 
 
 def join_refusal(connection: Connection) -> MptcpOption | None:

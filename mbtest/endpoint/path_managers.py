@@ -26,7 +26,7 @@ class PathManager(Protocol):
 
 
 class NoPaths:
-    """Neither opens nor announces anything. By hand, a caller does: `Connection.join`, `announce`, `remove`."""
+    """Neither opens nor announces anything; by hand, `Connection.join`, `announce` and `remove` do."""
 
     def confirmed(self, connection: Connection, now: int) -> None:
         """See `PathManager`."""

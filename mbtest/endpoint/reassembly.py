@@ -54,6 +54,11 @@ class Reassembly:
         self._duplicate: tuple[int, int] | None = None
 
     @property
+    def end(self) -> int:
+        """The offset after the last octet that was accepted, in order or not."""
+        return self._blocks[self._lefts[-1]].right if self._lefts else self.next
+
+    @property
     def duplicate(self) -> tuple[int, int] | None:
         """The octets, (left, right), that an insert brought and that were there already, or None.
 

@@ -1,7 +1,7 @@
 """Data on its way out: which octets, on which subflow, under which mapping, and when again.
 
-RFC 8684 §3.3.1 (mappings), §3.3.2 (what frees the buffer), §3.3.5 (both windows), §3.3.6 (sending again), and the
-sender's side of §3.7 as far as it decides what a segment carries.
+RFC 8684 §3.3.1 (mappings), §3.3.2 (what frees the buffer), §3.3.5 (both windows), §3.3.6 (sending again), and
+the sender's side of §3.7 as far as it decides what a segment carries.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Sending:
         """When a closed shared window is probed."""
         self._persist_backoff = 0
 
-    # -- New data ------------------------------------------------------------------------------------------
+    # -- New data -----------------------------------
 
     def flush(self, now: int) -> None:
         """Send what the windows let out."""
@@ -151,7 +151,7 @@ class Sending:
             subflow.push(payload[at : at + segment], mapping, at == 0 or not connection.profile.mapping_once)
 
     def _wait_for_window(self, able: list[Subflow], now: int) -> None:
-        """Have a closed window probed, if nothing is under way whose answer would tell (RFC 9293 §3.8.6.1)."""
+        """Have a closed window probed, unless an answer is under way that tells (RFC 9293 §3.8.6.1)."""
         connection = self._connection
         if connection.mode.state not in REGULAR and connection.outgoing.una < connection.outgoing.nxt:
             return  # What has no Data ACK yet is sent again, and the answer to that tells.
@@ -176,7 +176,7 @@ class Sending:
         if connection.mode.state not in REGULAR:
             self.set_timer(now)
 
-    # -- Acknowledgements --------------------------------------------------------------------------------------
+    # -- Acknowledgements -----------------------------------
 
     def acknowledged(self, subflow: Subflow, result: Acknowledged, now: int) -> None:
         """A subflow's peer acknowledged chunks."""
@@ -206,7 +206,7 @@ class Sending:
             # What the peer acknowledged there counts from now on.
             connection.outgoing.acknowledge(min(subflow.out.una + self._distance, connection.outgoing.nxt))
 
-    # -- Once more -----------------------------------------------------------------------------------------------
+    # -- Once more -----------------------------------
 
     def reinject(self, subflow: Subflow) -> None:
         """Have what a subflow holds, and is not Data ACKed, sent on another one (RFC 8684 §3.3.6)."""
@@ -283,7 +283,7 @@ class Sending:
                 if mapping.length and not any(_holds(other, mapping.data_start) for other in able):
                     stream.again(mapping.data_start, mapping.data_start + mapping.length)
 
-    # -- Time ------------------------------------------------------------------------------------------------------
+    # -- Time -----------------------------------
 
     def next_timer(self) -> int | None:
         """Return when something is due, run clock, or None."""

@@ -1,4 +1,4 @@
-"""MPTCP options on the segments of an open subflow: which go out, and what is done with those that come in."""
+"""MPTCP options on the segments of an open subflow: which go out, and what is made of those that come in."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MASK_32 = 0xFFFF_FFFF
 
 
-# -- Out ---------------------------------------------------------------------------------------------
+# -- Out -----------------------------------
 
 
 def compose(
@@ -97,7 +97,7 @@ def _dss(connection: Connection, mapping: Mapping | None, *, with_data_ack: bool
     )
 
 
-# -- In ----------------------------------------------------------------------------------------------
+# -- In -----------------------------------
 
 
 def take(connection: Connection, subflow: Subflow, segment: Segment, now: int) -> bool:
@@ -137,7 +137,7 @@ def _take_option(
         return _take_dss(connection, subflow, segment, option, now)
     if isinstance(option, MpCapable):
         if not subflow.joins and option.data_length is not None:
-            _take_first_data(connection, subflow, segment, option, now)
+            _take_first_data(connection, subflow, option, now)
     elif isinstance(option, AddAddr):
         connection.addresses.add_arrived(subflow, option, now)
     elif isinstance(option, RemoveAddr):
@@ -152,7 +152,7 @@ def _take_option(
     elif isinstance(option, MpFastclose):
         return not connection.ending.fastclose_arrived(subflow, option, now)
     elif isinstance(option, MpJoinAck):
-        # The peer did not see our ACK of its third ACK: RFC 8684 §3.2 has it repeat that one.
+        # RFC 8684 §3.2: the third ACK is answered, and so is each repetition: the answer got lost.
         if subflow.joins and not subflow.active:
             subflow.acknowledge(now)
     elif isinstance(option, UnknownMptcp):
@@ -239,9 +239,7 @@ def _declare(connection: Connection, subflow: Subflow, mapping: Mapping, now: in
         connection.sort(subflow, now)
 
 
-def _take_first_data(
-    connection: Connection, subflow: Subflow, segment: Segment, option: MpCapable, now: int
-) -> None:
+def _take_first_data(connection: Connection, subflow: Subflow, option: MpCapable, now: int) -> None:
     """MP_CAPABLE with data: a mapping of the first octets, as if by a DSS (RFC 8684 §3.1)."""
     if option.data_length is None:
         return

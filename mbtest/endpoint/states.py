@@ -244,7 +244,7 @@ class Machine(Generic[State, Event]):
         return event in self._table[self.state]
 
     def fire(self, event: Event) -> None:
-        """Move. Raises LocalProtocolError, which says what was possible, where the table has no such event."""
+        """Move. Raises LocalProtocolError, which says what is possible, where the table lacks the event."""
         before = self.state
         after = self._table[before].get(event)
         if after is None:

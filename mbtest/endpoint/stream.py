@@ -5,10 +5,14 @@ Offsets are unwrapped and count from the initial data sequence number: the first
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right
 from collections import deque
 
 from mbtest.endpoint.reassembly import Reassembly
+
+
+def _start_of(stretch: tuple[int, int, int | None]) -> int:
+    return stretch[0]
 
 
 class SendStream:
@@ -71,10 +75,13 @@ class SendStream:
         """
         start = max(start, self._start)
         end = min(end, self.nxt)
-        if start >= end or any(first <= start and end <= last for first, last, _ in self._again):
+        if start >= end:
             return False
         # The lowest first: it is what the window waits for.
-        insort(self._again, (start, end, avoid), key=lambda stretch: stretch[0])
+        at = bisect_right(self._again, start, key=_start_of)
+        if at and self._again[at - 1][1] >= end:
+            return False
+        self._again.insert(at, (start, end, avoid))
         return True
 
     def next_again(self) -> tuple[int, int, int | None] | None:

@@ -1,7 +1,7 @@
 """What a subflow sends: what waits, what is under way, what is lost and goes out again.
 
 Losses are found by SACK (RFC 6675) or, without it, by duplicate ACKs (RFC 6582), and by the timer (RFC 6298).
-Sequence space is cut into chunks when it is handed over, and a chunk is always sent as it is: a retransmission
+Sequence space is cut into chunks when it is handed over, and a chunk is sent as it is: a retransmission
 carries the very mapping that the first transmission declared (RFC 8684 §3.3.1).
 """
 
@@ -20,8 +20,8 @@ class Chunk:
     """A stretch of sequence space that goes out as one segment. Offsets are unwrapped."""
 
     __slots__ = (
-        "carries_mapping", "end", "fin", "lost", "mapping", "payload", "sacked", "sends", "sent_at", "start",
-        "syn",
+        "carries_mapping", "end", "fin", "lost", "mapping", "payload", "pushes", "sacked", "sends", "sent_at",
+        "start", "syn",
     )  # fmt: skip
 
     def __init__(
@@ -34,6 +34,8 @@ class Chunk:
         self.mapping = mapping
         self.carries_mapping = mapping is not None
         """Whether its segment declares the mapping; one that another segment declared may do for it."""
+        self.pushes = True
+        """Whether nothing followed it when it was handed over."""
         self.syn = syn
         self.fin = fin
         self.sends = 0
@@ -55,7 +57,7 @@ class Acknowledged:
         self.sacked = 0
         """Octets that SACK newly reports."""
         self.rtt: int | None = None
-        """Microseconds, of the last segment that was sent only once (Karn's algorithm)."""
+        """Microseconds, of the last segment, where all of them were sent only once (Karn's algorithm)."""
 
 
 class Transmission:
@@ -71,6 +73,8 @@ class Transmission:
         """The offset after all that was handed over."""
         self.in_flight = 0
         """Octets that were sent and are neither acknowledged nor held for lost: RFC 6675's pipe."""
+        self.sacked = 0
+        """Octets that SACK reports and no acknowledgement covers."""
         self.waiting: deque[Chunk] = deque()
         """Chunks that were never sent."""
         self.under_way: deque[Chunk] = deque()
@@ -115,16 +119,18 @@ class Transmission:
         if ack > self.una:
             result.octets = ack - self.una
             self.una = ack
-            newest: Chunk | None = None
+            once = True
             while under_way and under_way[0].end <= ack:
                 chunk = under_way.popleft()
                 self._leave_flight(chunk)
                 chunk.lost = False
+                if chunk.sacked:
+                    self.sacked -= chunk.end - chunk.start
+                once = once and chunk.sends == 1 and not chunk.sacked
                 result.chunks.append(chunk)
-                if chunk.sends == 1 and not chunk.sacked:
-                    newest = chunk
-            if newest is not None:
-                result.rtt = now - newest.sent_at
+            # Karn: and what arrived behind a gap was acknowledged only when the gap was filled.
+            if once and result.chunks:
+                result.rtt = now - result.chunks[-1].sent_at
             if under_way and under_way[0].start < ack:
                 self._trim(under_way[0], ack)
         if blocks and under_way:
@@ -164,17 +170,34 @@ class Transmission:
                 self._leave_flight(chunk)
             chunk.sacked = False
             chunk.lost = True
-        self.in_flight = 0
+        self.in_flight = self.sacked = 0
         self._lost = deque(self.under_way)
 
     def cut(self, limit: int) -> None:
-        """Cut chunks with more than `limit` octets of payload: the path takes no more. Mappings stay."""
-        for queue in (self.under_way, self.waiting):
-            chunks = list(queue)
-            queue.clear()
-            for chunk in chunks:
-                queue.extend(_pieces(chunk, limit))
+        """Cut chunks with more than `limit` octets of payload: the path takes no more. Mappings stay.
+
+        Those under way did not arrive, as nothing lets a router cut them.
+        """
+        waiting = list(self.waiting)
+        self.waiting.clear()
+        for chunk in waiting:
+            self.waiting.extend(_pieces(chunk, limit))
+        under_way = list(self.under_way)
+        self.under_way.clear()
+        for chunk in under_way:
+            if len(chunk.payload) > limit and not chunk.sacked and not chunk.lost:
+                self._mark(chunk)
+            self.under_way.extend(_pieces(chunk, limit))
         self._order_lost()
+
+    def split_first(self, octets: int) -> Chunk:
+        """Cut the first waiting chunk after so many octets of payload, and return it."""
+        chunk = self.waiting[0]
+        if len(chunk.payload) > octets:
+            self.waiting.popleft()
+            first, rest = _split(chunk, octets)
+            self.waiting.extendleft((rest, first))
+        return self.waiting[0]
 
     def _leave_flight(self, chunk: Chunk) -> None:
         if not chunk.lost and not chunk.sacked:
@@ -190,7 +213,9 @@ class Transmission:
     def _trim(self, chunk: Chunk, ack: int) -> None:
         """Forget the acknowledged beginning of a chunk: boxes cut segments and acknowledge pieces."""
         gone = ack - chunk.start
-        if not chunk.lost and not chunk.sacked:
+        if chunk.sacked:
+            self.sacked -= gone
+        elif not chunk.lost:
             self.in_flight -= gone
         chunk.payload = chunk.payload[gone:]
         chunk.start = ack
@@ -208,20 +233,27 @@ class Transmission:
                     chunk.sacked = True
                     chunk.lost = False
                     new += chunk.end - chunk.start
+        self.sacked += new
         return new
 
 
 def _pieces(chunk: Chunk, limit: int) -> list[Chunk]:
     """Return a chunk as chunks of at most `limit` octets of payload."""
-    if len(chunk.payload) <= limit:
-        return [chunk]
     pieces = []
-    for at in range(0, len(chunk.payload), limit):
-        payload = chunk.payload[at : at + limit]
-        last = at + limit >= len(chunk.payload)
-        piece = Chunk(chunk.start + at, payload, chunk.mapping, fin=chunk.fin and last)
-        piece.sends, piece.sent_at, piece.sacked, piece.lost = (
-            chunk.sends, chunk.sent_at, chunk.sacked, chunk.lost,
-        )  # fmt: skip
+    while len(chunk.payload) > limit:
+        piece, chunk = _split(chunk, limit)
         pieces.append(piece)
+    pieces.append(chunk)
     return pieces
+
+
+def _split(chunk: Chunk, octets: int) -> tuple[Chunk, Chunk]:
+    """Return a chunk as two, the first with so many octets of payload, the other with the rest."""
+    first = Chunk(chunk.start, chunk.payload[:octets], chunk.mapping)
+    rest = Chunk(first.end, chunk.payload[octets:], chunk.mapping, fin=chunk.fin)
+    for piece in (first, rest):
+        piece.carries_mapping = chunk.carries_mapping
+        piece.sends, piece.sent_at = chunk.sends, chunk.sent_at
+        piece.sacked, piece.lost = chunk.sacked, chunk.lost
+    first.pushes, rest.pushes = False, chunk.pushes
+    return first, rest
