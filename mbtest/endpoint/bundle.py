@@ -28,9 +28,9 @@ class Bundle:
         """Send a segment."""
         self._connection.home.emit(segment)
 
-    def window(self) -> int:
-        """Return the shared receive window."""
-        return self._connection.incoming.window
+    def window_field(self, shift: int, segment: int) -> int:
+        """Return the window field to be sent."""
+        return self._connection.incoming.window_field(shift, segment)
 
     def signals(self, subflow: Subflow, carrier: Carrier, chunk: Chunk | None) -> list[MptcpOption]:
         """Return a segment's MPTCP options."""

@@ -55,7 +55,7 @@ def send_syn(subflow: Subflow, chunk: Chunk) -> None:
     if subflow.scaling:
         options += [_NOP, WindowScale(subflow.receive_shift)]
     options += subflow.owner.signals(subflow, Carrier.SYN, chunk)
-    window = min(LARGEST_FIELD, subflow.owner.window())
+    window = subflow.owner.window_field(0, subflow.own_mss)
     subflow.advertised = max(subflow.advertised, 1 + window)
     _emit(subflow, 0, SYN | ACK if answering else SYN, b"", options, window)
 
@@ -90,8 +90,7 @@ def send_keep_alive(subflow: Subflow) -> None:
 
 def send_reset(subflow: Subflow, signals: Sequence[MptcpOption]) -> None:
     """Send a RST at SND.NXT (RFC 9293 §3.10.5)."""
-    sequence = 0 if subflow.tcp.state is Tcp.SYN_SENT else subflow.out.nxt
-    _send(subflow, sequence, RST | ACK, b"", _departing(subflow, signals, Carrier.RST))
+    _send(subflow, subflow.out.nxt, RST | ACK, b"", _departing(subflow, signals, Carrier.RST))
 
 
 def _departing(subflow: Subflow, signals: Sequence[MptcpOption], carrier: Carrier) -> list[MptcpOption]:
@@ -100,7 +99,7 @@ def _departing(subflow: Subflow, signals: Sequence[MptcpOption], carrier: Carrie
 
 def _send(subflow: Subflow, offset: int, flags: int, payload: bytes, signals: Sequence[TcpOption]) -> None:
     options: list[TcpOption] = []
-    if subflow.timestamps and subflow.tcp.state is not Tcp.SYN_SENT:
+    if subflow.timestamps:
         options += (_NOP, _NOP, Timestamps(clock(subflow), subflow.ts_recent))
     options += signals
     if subflow.sack and not payload:
@@ -109,20 +108,9 @@ def _send(subflow: Subflow, offset: int, flags: int, payload: bytes, signals: Se
 
 
 def _window_field(subflow: Subflow) -> int:
-    """Return the window field: what is welcome, in the unit agreed on.
-
-    A right edge that would move only a little stays where it is: the receiver's half of silly window
-    avoidance (RFC 9293 §3.8.6.2.2). It moves left where other subflows have filled the shared window
-    (RFC 8684 §3.3.4), and otherwise by less than a unit (RFC 7323 §2.4).
-    """
-    window = subflow.owner.window()
-    following = subflow.receive_next
-    growth = following + window - subflow.advertised
-    if 0 < growth < min(subflow.own_mss, subflow.owner.configuration.receive_buffer // 2):
-        window = max(0, window - growth)
-    shift = subflow.receive_shift
-    field = min(window >> shift, LARGEST_FIELD)
-    edge = following + (field << shift)
+    """Return the window field, in the unit agreed on, and remember how far it lets the peer go."""
+    field = subflow.owner.window_field(subflow.receive_shift, subflow.own_mss)
+    edge = subflow.receive_next + (field << subflow.receive_shift)
     subflow.advertised = max(subflow.advertised, edge)
     return field
 

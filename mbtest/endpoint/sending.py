@@ -72,12 +72,14 @@ class Sending:
                 )
             if not ready:
                 return
-            chosen = connection.scheduler.pick(ready)
             start, end = (again[0], again[1]) if again is not None else (stream.nxt, stream.end)
-            length = min(self._room(subflow, start, end, regular) for subflow in chosen)
-            if length <= 0:
+            rooms = {subflow: self._room(subflow, start, end, regular) for subflow in ready}
+            ready = [subflow for subflow in ready if rooms[subflow] > 0]
+            if not ready:
                 self._wait_for_window(able, now)
                 return
+            chosen = connection.scheduler.pick(ready)
+            length = min(rooms[subflow] for subflow in chosen)
             if again is not None:
                 stream.took_again(start + length)
                 connection.tell(Kind.REINJECTION, f"{length} octets", "RFC 8684 §3.3.6", chosen[0])

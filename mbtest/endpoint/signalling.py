@@ -191,12 +191,8 @@ def _take_dss(connection: Connection, subflow: Subflow, segment: Segment, option
         return False
     if option.dsn is None:
         return True
-    if connection.checksum and option.checksum is None and option.length:
-        # RFC 8684 §3.3.1: once negotiated, every mapping has a checksum; without one it proves nothing.
-        connection.tell(
-            Kind.IGNORED, "mapping without the checksum that was negotiated", "RFC 8684 §3.3.1", subflow
-        )
-        return True
+    if option.length and not _checksum_as_negotiated(connection, subflow, option.checksum, now):
+        return False
     incoming = connection.incoming
     raw = option.dsn - connection.peer_idsn
     if option.dsn_64:
@@ -219,6 +215,19 @@ def _take_dss(connection: Connection, subflow: Subflow, segment: Segment, option
         return not subflow.is_over
     _declare(connection, subflow, mapping, now)
     return not subflow.is_over
+
+
+def _checksum_as_negotiated(connection: Connection, subflow: Subflow, checksum: int | None, now: int) -> bool:
+    """Whether a mapping has a checksum if, and only if, that was negotiated; the subflow is reset if not.
+
+    RFC 8684 §3.3: such a subflow does not behave as negotiated, or is broken.
+    """
+    if (checksum is not None) == connection.checksum:
+        return True
+    words = "mapping without the checksum" if connection.checksum else "mapping with a checksum not"
+    connection.tell(Kind.RESET, f"{words} negotiated", "RFC 8684 §3.3", subflow)
+    subflow.abort(now, MpTcprst(handshake.MPTCP_ERROR), why="EPROTO")
+    return False
 
 
 def _declare(connection: Connection, subflow: Subflow, mapping: Mapping, now: int) -> None:
@@ -245,8 +254,7 @@ def _take_first_data(connection: Connection, subflow: Subflow, option: MpCapable
         return
     if connection.mode.state is Mode.CONFIRMING:
         connection.dss_arrived()
-    if connection.checksum and option.checksum is None:
-        connection.tell(Kind.IGNORED, "MP_CAPABLE with data, without the checksum", "RFC 8684 §3.1", subflow)
+    if not _checksum_as_negotiated(connection, subflow, option.checksum, now):
         return
     connection.peer_is_wide = True
     mapping = Mapping(1, 1, option.data_length, option.checksum if connection.checksum else None)

@@ -10,6 +10,8 @@ from collections import deque
 
 from mbtest.endpoint.reassembly import Reassembly
 
+LARGEST_FIELD = 65_535
+
 
 def _start_of(stretch: tuple[int, int, int | None]) -> int:
     return stretch[0]
@@ -115,6 +117,8 @@ class ReceiveStream:
         self._unread: deque[bytes] = deque()
         self.unread = 0
         """Octets that the application can read."""
+        self.advertised = 1
+        """The right edge that the peer was ever told of: it never moves left (RFC 8684 §3.3.4)."""
         self.fin_at: int | None = None
         """The offset of the peer's DATA_FIN, once it is known."""
         self.ended = False
@@ -135,11 +139,29 @@ class ReceiveStream:
         """Octets from `next` on that there is room for."""
         return self._limit - self.unread
 
+    def window_field(self, shift: int, segment: int) -> int:
+        """Return the window field of a segment that goes out now, and remember how far it lets the peer go.
+
+        It counts from the Data ACK, on every subflow alike (RFC 8684 §3.3.4). A right edge that would move by
+        less than a segment, or half of the buffer, stays where it is: the receiver's half of silly window
+        avoidance (RFC 9293 §3.8.6.2.2). shift: the window scale in use; segment: octets.
+        """
+        following = self.next
+        edge = following + self.window
+        if edge - self.advertised < min(segment, self._limit // 2):
+            edge = self.advertised
+        field = max(0, edge - following) >> shift
+        if following + (field << shift) < self.advertised:
+            field += 1  # RFC 7323 §2.4: rounded down, the edge would move left.
+        field = min(field, LARGEST_FIELD)
+        self.advertised = max(self.advertised, following + (field << shift))
+        return field
+
     def insert(self, start: int, octets: bytes) -> str:
         """Take octets of the stream; return in words what was not taken, and nothing where all was."""
         held = self._held
         end = start + len(octets)
-        edge = held.next + self._limit - self.unread
+        edge = max(held.next + self._limit - self.unread, self.advertised)
         words = ""
         if end > edge:
             # RFC 8684 §3.8: a DSN out of the window: the data is dropped and not Data ACKed.

@@ -48,8 +48,11 @@ class Owner(Protocol):
     def emit(self, segment: Segment) -> None:
         """Send a segment."""
 
-    def window(self) -> int:
-        """Return the octets from RCV.NXT on that are welcome: the shared receive window (RFC 8684 §3.3.4)."""
+    def window_field(self, shift: int, segment: int) -> int:
+        """Return the window field to be sent: the shared receive window (RFC 8684 §3.3.4).
+
+        shift: the window scale in use; segment: octets of a full segment.
+        """
 
     def signals(self, subflow: Subflow, carrier: Carrier, chunk: Chunk | None) -> list[MptcpOption]:
         """Return the MPTCP options that a segment is to carry."""
@@ -285,7 +288,8 @@ class Subflow:
     def abort(self, now: int, *signals: MptcpOption, why: str = "") -> None:
         """Send a RST, with these options, and forget the subflow. why: an errno name."""
         self.now = now
-        if self.tcp.state not in (Tcp.CLOSED, Tcp.LISTEN, Tcp.TIME_WAIT):
+        # RFC 9293 §3.10.5: none in SYN-SENT, where the peer knows of nothing.
+        if self.tcp.state not in (Tcp.CLOSED, Tcp.LISTEN, Tcp.SYN_SENT, Tcp.TIME_WAIT):
             departure.send_reset(self, signals)
         self.over(now, why)
 
