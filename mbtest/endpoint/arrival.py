@@ -260,7 +260,7 @@ def _take_data(subflow: Subflow, segment: Segment, offset: int, now: int) -> Non
     if (
         not in_order
         or was_held
-        or new < len(payload)
+        or new < segment.payload_length
         or subflow.unacknowledged >= 2
         or (segment.psh and len(payload) < subflow.own_mss - MAX_OPTIONS)
     ):

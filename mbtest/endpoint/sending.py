@@ -15,7 +15,7 @@ from mbtest.endpoint.mappings import Mapping
 from mbtest.endpoint.schedulers import usable
 from mbtest.endpoint.states import ClosingEvent, Mode
 from mbtest.endpoint.subflow import Subflow
-from mbtest.endpoint.transmission import Acknowledged
+from mbtest.endpoint.transmission import Acknowledged, Chunk
 
 if TYPE_CHECKING:
     from mbtest.endpoint.connection import Connection
@@ -268,22 +268,30 @@ class Sending:
             if connection.closing.state in DATA_FIN_PENDING:
                 able[0].acknowledge(now)
             return
+        self._send_head_again(head, able, now)
+
+    def _send_head_again(self, head: int, able: list[Subflow], now: int) -> None:
+        """Have the head of the stream sent again where no subflow has it under way, or on another one."""
+        connection = self._connection
+        stream = connection.outgoing
         holders = [subflow for subflow in able if _holds(subflow, head)]
         others = [subflow for subflow in able if subflow not in holders]
-        for subflow in others:
-            if any(mapping.data_start <= head < mapping.data_end for mapping in subflow.declared):
-                # Its peer acknowledged these octets, and does not Data ACK them.
-                connection.fallback.not_data_acked(subflow, now)
+        passed = [subflow for subflow in others if _declares(subflow, head)]
+        for subflow in passed:
+            # Its peer acknowledged these octets, and does not Data ACK them.
+            connection.fallback.not_data_acked(subflow, now)
         others = [subflow for subflow in others if subflow.is_usable]
         if not others:
             return
-        avoid = holders[0].number if holders else None
+        avoid = next((subflow.number for subflow in (*holders, *passed)), None)
         stream.again(head, min(head + others[0].payload_room(False), stream.nxt), avoid)
-        # Whatever else the others' peers acknowledged has been passed over as the head was.
-        for subflow in others:
+        # Whatever else those peers acknowledged has been passed over as the head was.
+        under_way = {start for subflow in able for start in _starts(subflow)}
+        for subflow in passed:
             for mapping in subflow.declared:
-                if mapping.length and not any(_holds(other, mapping.data_start) for other in able):
-                    stream.again(mapping.data_start, mapping.data_start + mapping.length)
+                if mapping.length and mapping.data_start not in under_way:
+                    start = mapping.data_start
+                    stream.again(start, start + mapping.length, subflow.number)
 
     # -- Time -----------------------------------
 
@@ -303,12 +311,26 @@ class Sending:
 
 def _holds(subflow: Subflow, offset: int) -> bool:
     """Whether a subflow has the octet at an offset of the stream under way, or waiting."""
-    for queue in (subflow.out.under_way, subflow.out.waiting):
-        for chunk in queue:
-            mapping = chunk.mapping
-            if mapping is None:
-                continue
-            start = mapping.data_start + chunk.start - mapping.start
-            if start <= offset < start + len(chunk.payload):
-                return True
-    return False
+    return any(
+        start <= offset < start + len(chunk.payload) for chunk, start in _chunks(subflow) if chunk.payload
+    )
+
+
+def _starts(subflow: Subflow) -> list[int]:
+    """Return where in the stream the mappings begin that a subflow has under way, or waiting."""
+    return [chunk.mapping.data_start for chunk, _ in _chunks(subflow) if chunk.mapping is not None]
+
+
+def _chunks(subflow: Subflow) -> list[tuple[Chunk, int]]:
+    """Return what a subflow has under way, or waiting, each with where in the stream it begins."""
+    return [
+        (chunk, chunk.mapping.data_start + chunk.start - chunk.mapping.start)
+        for queue in (subflow.out.under_way, subflow.out.waiting)
+        for chunk in queue
+        if chunk.mapping is not None
+    ]
+
+
+def _declares(subflow: Subflow, offset: int) -> bool:
+    """Whether a mapping that the subflow declared covers an offset of the stream."""
+    return any(mapping.data_start <= offset < mapping.data_end for mapping in subflow.declared)
