@@ -10,7 +10,7 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -73,8 +73,15 @@ def main() -> None:
 
 @main.command()
 @click.argument("cases", nargs=-1, metavar="[CASE-GLOB ...]")
-@click.option("--client", default="linux", show_default=True, metavar="STACK", help="The client's stack.")
-@click.option("--server", default="linux", show_default=True, metavar="STACK", help="The server's stack.")
+@click.option(
+    "--network",
+    type=click.Choice(["namespaces", "simulated"]),
+    default="namespaces",
+    show_default=True,
+    help="Real time and real stacks, or virtual time and the reference endpoint, without privileges.",
+)
+@click.option("--client", default=None, metavar="STACK", help="The client's stack.")
+@click.option("--server", default=None, metavar="STACK", help="The server's stack.")
 @click.option("--family", default=None, metavar="v4|v6|mixed", help="Only runs of this address family.")
 @click.option("--direction", default=None, metavar="to_server|to_client", help="Only runs of this direction.")
 @click.option("--checksum/--no-checksum", default=None, help="Only runs with, or without, DSS checksums.")
@@ -87,8 +94,9 @@ def main() -> None:
 @_CONTENT
 def run(
     cases: tuple[str, ...],
-    client: str,
-    server: str,
+    network: Literal["namespaces", "simulated"],
+    client: str | None,
+    server: str | None,
     family: str | None,
     direction: str | None,
     checksum: bool | None,
@@ -98,13 +106,17 @@ def run(
     out: str | None,
     content: tuple[str, ...],
 ) -> int:
-    """Run cases, all of them where none is named, and write a report."""
-    from mbtest.harness import launch
+    """Run cases, all of them where none is named, and write a report.
+
+    Where no stack is named, the kernel speaks to itself, and on each side to the reference endpoint; where
+    one is, the other host is the kernel. In a simulated network the reference endpoint is the stack that is
+    not named. `reference+PROFILE` departs from RFC 8684 in one way.
+    """
+    from mbtest.harness import launch, pairs
 
     order = launch.Order(
         cases=cases,
-        client=client,
-        server=server,
+        pairs=pairs.pairs_of(network, client, server),
         family=family,
         direction=direction,
         checksum=checksum,
@@ -114,6 +126,7 @@ def run(
         out=Path(out) if out else default_directory(),
         content=content,
         command=shlex.join(["mbtest", *sys.argv[1:]]),
+        network=network,
     )
     return launch.launch(order)
 
@@ -130,11 +143,11 @@ def default_directory() -> Path:
 
 
 @main.command(name="list")
-@click.argument("what", type=click.Choice(["cases", "boxes", "topologies", "stacks"]))
+@click.argument("what", type=click.Choice(["cases", "boxes", "topologies", "stacks", "profiles"]))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @_CONTENT
 def list_(what: str, as_json: bool, content: tuple[str, ...]) -> None:
-    """List the cases, boxes, topologies or stacks that there are."""
+    """List the cases, boxes, topologies, stacks or profiles of the reference endpoint that there are."""
     from mbtest import content as content_folders
     from mbtest import listing
 

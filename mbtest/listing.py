@@ -14,12 +14,22 @@ from mbtest.console import Screen
 from mbtest.harness.catalogue import cases
 from mbtest.harness.topologies import topologies
 from mbtest.middlebox import Middlebox, parameters
-from mbtest.stacks import STACKS
+from mbtest.network.topology import NetworkPath
+from mbtest.stacks import STACKS, stack
 
 
 def show(what: str, as_json: bool) -> None:
-    """Print a list: `cases`, `boxes`, `topologies` or `stacks`. Raises UsageError for broken content."""
-    entries = {"cases": _cases, "boxes": _boxes, "topologies": _topologies, "stacks": _stacks}[what]()
+    """Print a list: `cases`, `boxes`, `topologies`, `stacks` or `profiles`.
+
+    Raises UsageError for broken content.
+    """
+    entries = {
+        "cases": _cases,
+        "boxes": _boxes,
+        "topologies": _topologies,
+        "stacks": _stacks,
+        "profiles": _profiles,
+    }[what]()
     if as_json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(entries), indent=1) + b"\n")
         return
@@ -82,32 +92,47 @@ def _topologies() -> list[dict[str, Any]]:
             "name": topology.name,
             "summary": topology.description,
             "paths": [msgspec.structs.asdict(path) for path in topology.paths],
-            "details": [
-                f"{path.name}: {path.client} to {path.server}"
-                + (
-                    ""
-                    if path.ideal
-                    else f", {path.delay_us} us, {path.rate_bps or 'any'} bit/s, loss {path.loss:g}"
-                )
-                for path in topology.paths
-            ],
+            "details": [_path(path) for path in topology.paths],
         }
         for topology in topologies()
     ]
 
 
+def _path(path: NetworkPath) -> str:
+    words = f"{path.name}: {path.client} to {path.server}"
+    if not path.ideal:
+        words += f", {path.delay_us} us, {path.rate_bps or 'any'} bit/s, loss {path.loss:g}"
+    if path.reorder:
+        words += f", reorder {path.reorder:g} by {path.reorder_by_us} us"
+    return f"{words}, duplicate {path.duplicate:g}" if path.duplicate else words
+
+
 def _stacks() -> list[dict[str, Any]]:
     found = []
-    for stack in STACKS.values():
-        lacking = stack.lacks()
-        able = sorted(capability.value for capability in stack.capabilities())
+    for name in STACKS:
+        kind = stack(name)
+        lacking = kind.lacks()
+        able = sorted(capability.value for capability in kind.capabilities())
         found.append(
             {
-                "name": stack.name,
-                "summary": stack.summary,
+                "name": kind.name,
+                "summary": kind.summary,
                 "capabilities": able,
+                "networks": sorted(kind.backends),
                 "lacks": lacking,
-                "details": [lacking or f"can: {', '.join(able) or 'regular TCP'}"],
+                "details": [
+                    lacking
+                    or f"can: {', '.join(able) or 'regular TCP'}; on {', '.join(sorted(kind.backends))}"
+                ],
             }
         )
     return found
+
+
+def _profiles() -> list[dict[str, Any]]:
+    from mbtest.stacks.reference import profiles  # noqa: PLC0415 - the other lists do without
+
+    return [
+        {"name": f"reference+{name}", "summary": summary, "details": []}
+        for name, summary in profiles().items()
+    ]

@@ -15,6 +15,9 @@ import msgspec
 from mbtest.errors import UsageError
 
 SCHEMA = 1
+"""Raised when a reader of the number before would be misled. A field that is added has a default, so that
+files from before are read, and readers from before leave it out: neither needs a new number.
+"""
 
 
 class Outcome(enum.StrEnum):
@@ -109,6 +112,8 @@ class StackState(msgspec.Struct, frozen=True):
     counters: dict[str, int] = {}
     """Those that moved during the run, by name, as `MPTcpExtMPFailTx`."""
     info: dict[str, str | int] = {}
+    events: tuple[str, ...] = ()
+    """What it noted while the run went on, in its own words; of stacks that keep a record."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +134,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """Whether DSS checksums were asked for."""
     seed: int
     topology: str
+    network: Literal["namespaces", "simulated"] = "namespaces"
+    """What carried the packets: namespaces in real time, or a simulation in virtual time."""
     verdict: Verdict
     outcome: Outcome | None
     """None where the run did not get as far as having one."""
@@ -161,7 +168,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     processors: int
     libraries: dict[str, str]
     privileges: str
-    """`root` or `user namespace`."""
+    """`root` or `user namespace`; `none` where a simulated network needed no privileges."""
     started: str
     """ISO 8601, UTC."""
     seconds: float
@@ -169,7 +176,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     jobs: int
     sysctls: dict[str, str]
-    """net.mptcp.* and the like as a fresh namespace has them."""
+    """net.mptcp.* and the like as a fresh namespace has them; none where the network was simulated."""
     interrupted: bool = False
 
 
@@ -196,7 +203,10 @@ def write(results: Results, directory: Path) -> Path:
 
 
 def read(directory: Path) -> Results:
-    """Read a run directory's `result.json`. Raises UsageError that names file, field and remedy."""
+    """Read a run directory's `result.json`, of this version or an older one of the same schema.
+
+    Raises UsageError that names file, field and remedy.
+    """
     path = directory / "result.json"
     try:
         results = msgspec.json.decode(path.read_bytes(), type=Results)
@@ -204,10 +214,14 @@ def read(directory: Path) -> Results:
         raise UsageError(
             f"{directory}: no result.json here; give the directory that `mbtest run` wrote"
         ) from None
+    except NotADirectoryError:
+        raise UsageError(f"{directory}: a file; give the directory that `mbtest run` wrote") from None
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
+        raise UsageError(f"{path}: {error.strerror}; it must be a file that can be read") from None
     except msgspec.DecodeError as error:
         raise UsageError(f"{path}: {error}; it was not written by this version of mbtest") from None
     if results.schema != SCHEMA:
-        raise UsageError(f"{path}: schema {results.schema}, this mbtest reads {SCHEMA}")
+        raise UsageError(
+            f"{path}: schema {results.schema}, this mbtest reads {SCHEMA}; use the one that wrote it"
+        )
     return results

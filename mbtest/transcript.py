@@ -28,6 +28,10 @@ from mbtest.wire.describe import flag_names, option_words
 
 QUIET = 8
 """Packets in a row without anything to tell that are shown before the rest is summed up."""
+_BESIDE_MPTCP = ("Icmp", "Ip", "Tcp", "Udp")
+"""How the names of a kernel's other counters begin."""
+Flow = tuple[str, bytes, bytes]
+"""The side that saw it, source, destination: subflows may share one of their ends."""
 
 
 def show(directory: Path, wanted: str) -> None:
@@ -91,9 +95,11 @@ def head(run: Run) -> list[str]:
             )
     lines += [_finding(finding) for finding in run.findings]
     for role, state in run.stacks.items():
-        moved = {name: value for name, value in state.counters.items() if name.startswith("MPTcpExt")}
+        # Of a kernel's counters, those of MPTCP; an endpoint of MPTCP alone counts nothing else.
+        moved = {name: value for name, value in state.counters.items() if not name.startswith(_BESIDE_MPTCP)}
         words = ", ".join(f"{name.removeprefix('MPTcpExt')} {value}" for name, value in moved.items())
         lines.append(f"{role} ({state.name}): {words or 'no MPTCP counter moved'}")
+        lines += [f"  {event}" for event in state.events]
     return lines
 
 
@@ -109,7 +115,7 @@ def _finding(finding: Finding) -> str:
 
 def packets(frames: list[CapturedFrame], marked: set[int]) -> list[str]:
     """Return the packets, a line each, runs of uneventful ones summed up. marked: frames to point at."""
-    bases: dict[tuple[str, bytes], Seq32] = {}
+    bases: dict[Flow, Seq32] = {}
     lines: list[str] = []
     quiet: list[str] = []
 
@@ -135,7 +141,7 @@ def packets(frames: list[CapturedFrame], marked: set[int]) -> list[str]:
     return lines
 
 
-def _packet(frame: CapturedFrame, bases: dict[tuple[str, bytes], Seq32]) -> tuple[str, bool]:
+def _packet(frame: CapturedFrame, bases: dict[Flow, Seq32]) -> tuple[str, bool]:
     """Return a packet in one line, and whether it tells something."""
     side = frame.side
     arrow = "->" if frame.to_server else "<-"
@@ -150,9 +156,10 @@ def _packet(frame: CapturedFrame, bases: dict[tuple[str, bytes], Seq32]) -> tupl
         return f"{where} IP protocol {packet.protocol}, {len(packet)} octets{said}", True
     source, destination = packet.flow
     if packet.syn:
-        bases[side, source] = packet.seq
-    seq = packet.seq - bases.setdefault((side, source), packet.seq)
-    ack = packet.ack - bases[side, destination] if (side, destination) in bases else int(packet.ack)
+        bases[side, source, destination] = packet.seq
+    seq = packet.seq - bases.setdefault((side, source, destination), packet.seq)
+    base = bases.get((side, destination, source))
+    ack = packet.ack - base if base is not None else int(packet.ack)
     words = [option_words(option) for option in packet.options if not isinstance(option, NoOperation)]
     words = [word for word in words if packet.syn or not word.startswith("timestamps")]
     text = f"{where} {flag_names(packet.flags)} seq {seq} ack {ack} length {packet.payload_length}"

@@ -11,9 +11,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
-from scapy.error import Scapy_Exception
 
-from mbtest.network.capture import CapturedFrame, read_capture
+from mbtest.network.capture import CapturedFrame, CaptureError, read_capture
 from mbtest.wire import ACK
 from reports.packets import TO_CLIENT, TO_SERVER, Numbers, Subflow, frames_of, passages_of
 from reports.rows import Row, Rows
@@ -77,13 +76,13 @@ def ladder_of(capture: Path, evidence: Collection[int] = (), most_kept: int = MO
     """
     captured: list[CapturedFrame] = []
     problem = ""
-    try:
-        captured = read_capture(capture)
-    except FileNotFoundError:
+    if not capture.exists():
         problem = "The capture of this run is not there."
-    except (OSError, ValueError, AttributeError, Scapy_Exception) as error:
-        # AttributeError: of a pcapng that is not ours, scapy gives no interface names.
-        problem = f"The capture of this run cannot be read: {error}."
+    else:
+        try:
+            captured = read_capture(capture)
+        except CaptureError as error:
+            problem = f"The capture of this run cannot be read: {error.reason}."
     looked_at = _worth_a_look(captured, evidence)
     passages = passages_of(frames_of(looked_at))
     numbers = Numbers(passages)

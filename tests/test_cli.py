@@ -11,6 +11,7 @@ import pytest
 from mbtest import results
 
 MBTEST = [sys.executable, "-m", "mbtest"]
+LINUX = ("--client", "linux", "--server", "linux")
 CASE = '''
 from mbtest.testing import *
 from middleboxes.pass_through import PassThrough
@@ -56,7 +57,7 @@ def entry(out: Path):
 
 
 def test_a_run_that_passes(tmp_path):
-    finished = mbtest("run", "sanity.one-octet", "--family", "v4", "--out", "out", cwd=tmp_path)
+    finished = mbtest("run", "sanity.one-octet", *LINUX, "--family", "v4", "--out", "out", cwd=tmp_path)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     found = results.read(tmp_path / "out")
     assert {run.direction for run in found.runs} == {"to_server", "to_client"}
@@ -86,6 +87,12 @@ def test_a_run_that_passes(tmp_path):
         (["run", "--colour"], "No such option"),
         (["list", "boxes", "--content", "nowhere"], "no such folder"),
         (["show", "sanity"], "no result.json here"),
+        (["run", "--network", "simulate"], "'simulate' is not one of 'namespaces', 'simulated'"),
+        (
+            ["run", "--network", "simulated", "--server", "linux"],
+            "name --client reference --server reference",
+        ),
+        (["run", "--client", "tcp+nothing"], "stack tcp has no profiles; `reference+PROFILE` does"),
         (["report", "nowhere"], "nowhere: no such directory"),
         (["walk"], "walk"),
     ],
@@ -109,19 +116,19 @@ def test_a_parameter_out_of_range_is_named_with_the_range(tmp_path):
     content(tmp_path, "run(BOX)")
     path = tmp_path / "mine/testcases/test_mine.py"
     path.write_text(path.read_text().replace("@case", "BOX = SplitSegments(0)\n\n@case"))
-    line = one_line(mbtest("run", "mine.*", "--content", "mine", "--out", "out", cwd=tmp_path))
+    line = one_line(mbtest("run", "mine.*", *LINUX, "--content", "mine", "--out", "out", cwd=tmp_path))
     assert "SplitSegments: size=0 is out of range" in line
 
 
 def test_a_parameter_out_of_range_inside_of_a_case(tmp_path):
     content(tmp_path, "run(SplitSegments(0))")
-    line = one_line(mbtest("run", "mine.*", "--content", "mine", "--out", "out", cwd=tmp_path))
+    line = one_line(mbtest("run", "mine.*", *LINUX, "--content", "mine", "--out", "out", cwd=tmp_path))
     assert "mine.it: the case asks for what cannot be: SplitSegments: size=0 is out of range" in line
 
 
 def test_an_aim_at_a_path_that_is_not_there(tmp_path):
     content(tmp_path, "run(PassThrough(aim=Aim(path=7)))")
-    line = one_line(mbtest("run", "mine.*", "--content", "mine", "--out", "out", cwd=tmp_path))
+    line = one_line(mbtest("run", "mine.*", *LINUX, "--content", "mine", "--out", "out", cwd=tmp_path))
     assert "topology one-path has no such path" in line
 
 
@@ -144,7 +151,7 @@ def test_two_cases_of_one_id(tmp_path):
 )
 def test_verdicts_and_exit_statuses(tmp_path, body, status, verdict):
     content(tmp_path, body)
-    finished = mbtest("run", "mine.it", "--content", "mine", "--out", "out", cwd=tmp_path)
+    finished = mbtest("run", "mine.it", *LINUX, "--content", "mine", "--out", "out", cwd=tmp_path)
     run = entry(tmp_path / "out")
     assert (finished.returncode, run.verdict) == (status, verdict), finished.stdout + finished.stderr
     assert run.reason
@@ -159,7 +166,7 @@ def test_a_box_that_raises_is_a_harness_error_that_names_it(tmp_path):
         "from mbtest.middlebox import Middlebox\n\n\nclass Broken(Middlebox):\n"
         '    """Breaks."""\n\n    def process(self, segment, direction):\n        return segment.nonsense\n'
     )
-    finished = mbtest("run", "mine.it", "--content", "mine", "--out", "out", cwd=tmp_path)
+    finished = mbtest("run", "mine.it", *LINUX, "--content", "mine", "--out", "out", cwd=tmp_path)
     assert finished.returncode == 3
     reason = entry(tmp_path / "out").reason
     assert "Broken raised on" in reason
@@ -174,7 +181,7 @@ def test_a_box_in_an_endless_loop_is_stopped(tmp_path):
         '    """Never ends."""\n\n    def process(self, segment, direction):\n'
         "        while True:\n            pass\n"
     )
-    finished = mbtest("run", "mine.it", "--content", "mine", "--out", "out", cwd=tmp_path)
+    finished = mbtest("run", "mine.it", *LINUX, "--content", "mine", "--out", "out", cwd=tmp_path)
     assert finished.returncode == 3
     assert "endless.py:" in entry(tmp_path / "out").reason
 
@@ -185,7 +192,7 @@ def test_a_stuck_run_says_where_it_was_stuck(tmp_path):
         "    run(DropSegments(aim=Aim(kinds=Kind.DATA)), client_sends=100, patience=0.5).expect(Unharmed())"
     )
     content(tmp_path, body)
-    finished = mbtest("run", "mine.it", "--content", "mine", "--out", "out", cwd=tmp_path)
+    finished = mbtest("run", "mine.it", *LINUX, "--content", "mine", "--out", "out", cwd=tmp_path)
     assert finished.returncode == 1
     run = entry(tmp_path / "out")
     assert run.outcome == "stalled"
@@ -200,7 +207,35 @@ def test_nothing_ran(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("what", ["cases", "boxes", "topologies", "stacks"])
+@pytest.mark.parametrize(
+    ("words", "pairs"),
+    [
+        ([], ["linux-linux", "linux-reference", "reference-linux"]),
+        (["--client", "reference"], ["reference-linux"]),
+        (["--server", "tcp"], ["linux-tcp"]),
+        (["--network", "simulated"], ["reference-reference"]),
+        (["--network", "simulated", "--client", "reference+strict"], ["reference+strict-reference"]),
+    ],
+)
+def test_stacks_that_are_not_named(tmp_path, words, pairs):
+    finished = mbtest(
+        "run", "sanity.one-octet", "--family", "v4", "--direction", "to_server", *words, "--out", "out",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert [run.id.split("/")[1] for run in results.read(tmp_path / "out").runs] == pairs
+
+
+def test_cases_run_in_a_simulated_network(tmp_path):
+    topics = ["sanity.*", "handshake.*", "nat.*", "sequence.*"]
+    finished = mbtest("run", *topics, "--network", "simulated", "--out", "out", cwd=tmp_path)
+    assert finished.returncode in (0, 1), finished.stdout[-2000:] + finished.stderr
+    found = results.read(tmp_path / "out")
+    assert {run.network for run in found.runs} == {"simulated"}
+    assert not [run.id for run in found.runs if run.verdict == "harness_error"]
+
+
+@pytest.mark.parametrize("what", ["cases", "boxes", "topologies", "stacks", "profiles"])
 def test_lists_as_json_and_for_people(tmp_path, what):
     entries = json.loads(mbtest("list", what, "--json", cwd=tmp_path).stdout)
     words = mbtest("list", what, cwd=tmp_path).stdout
@@ -218,7 +253,7 @@ def test_at_least_forty_cases_over_six_interferences(tmp_path):
 
 
 def test_show_prints_a_transcript(tmp_path):
-    mbtest("run", "handshake.syn-deleted", "--family", "v4", "--out", "out", cwd=tmp_path)
+    mbtest("run", "handshake.syn-deleted", *LINUX, "--family", "v4", "--out", "out", cwd=tmp_path)
     full = "handshake.syn-deleted/linux-linux/v4/to_server/no-checksum"
     shown = mbtest("show", full, "--dir", "out", cwd=tmp_path).stdout
     assert "outcome fell_back (in handshake)" in shown
@@ -232,7 +267,18 @@ def test_the_same_seed_gives_the_same_verdicts(tmp_path):
     verdicts = []
     for number in range(3):
         out = tmp_path / str(number)
-        words = ["run", "nat.random-ports", "sequence.randomised", "--seed", "7", "--jobs", "2", "--out", out]
+        words = [
+            "run",
+            "nat.random-ports",
+            "sequence.randomised",
+            *LINUX,
+            "--seed",
+            "7",
+            "--jobs",
+            "2",
+            "--out",
+            out,
+        ]
         assert mbtest(*words, cwd=tmp_path).returncode == 0
         verdicts.append([(run.id, run.verdict, run.outcome) for run in results.read(out).runs])
     assert verdicts[0] == verdicts[1] == verdicts[2]

@@ -11,10 +11,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # Which parts of mbtest each part may import, besides itself.
 ALLOWED = {
     "wire": {"errors"},
+    "endpoint": {"errors", "wire"},
     "middlebox": {"errors", "wire"},
     "observe": {"wire"},
     "network": {"errors", "wire", "middlebox"},
-    "stacks": {"errors", "network", "results"},
+    "stacks": {"errors", "endpoint", "network", "results"},
     "harness": {
         "errors",
         "wire",

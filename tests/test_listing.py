@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from mbtest import content, listing
+from mbtest.stacks import stack
 
 content.use()
 
@@ -43,9 +47,32 @@ def test_topologies_say_their_paths(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_stacks_say_what_they_can(capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json("stacks", capsys)
-    assert set(found) == {"linux", "tcp"}
+    assert set(found) == {"linux", "tcp", "reference"}
     assert found["linux"]["capabilities"] == ["checksum", "join", "mptcp", "signal"]
     assert found["tcp"]["capabilities"] == []
+    assert found["reference"]["networks"] == ["namespaces", "simulated"]
+
+
+def test_profiles_are_named_as_the_command_line_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json("profiles", capsys)
+    assert len(found) > 2
+    for name, entry in found.items():
+        assert stack(name).name == name
+        assert entry["summary"]
+    listing.show("profiles", as_json=False)
+    assert len(capsys.readouterr().out.splitlines()) == len(found)
+
+
+def test_paths_say_all_that_is_stated(tmp_path: Path) -> None:
+    (tmp_path / "topologies").mkdir()
+    shipped = content.shipped() / "topologies" / "one-path.toml"
+    stated = 'reorder = 0.1\nreorder_by = "2ms"\nduplicate = 0.01\n'
+    (tmp_path / "topologies" / "unruly.toml").write_text(
+        shipped.read_text(encoding="utf-8") + stated, encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "mbtest", "list", "topologies", "--content", str(tmp_path)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "0 us, any bit/s, loss 0, reorder 0.1 by 2000 us, duplicate 0.01" in printed
 
 
 def test_people_read_topics_names_and_details(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,4 +87,4 @@ def test_people_read_topics_names_and_details(capsys: pytest.CaptureFixture[str]
     listing.show("topologies", as_json=False)
     assert "    c1-s1: c1 to s1, 5000 us, 20000000 bit/s, loss 0" in capsys.readouterr().out
     listing.show("stacks", as_json=False)
-    assert "can: regular TCP" in capsys.readouterr().out
+    assert "can: regular TCP; on namespaces" in capsys.readouterr().out

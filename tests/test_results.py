@@ -84,6 +84,27 @@ def test_what_is_no_result_is_named_with_the_remedy(tmp_path: Path, text: str | 
     assert "\n" not in str(error.value)
 
 
+def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="file: a file; give the directory that `mbtest run` wrote"):
+        results.read(tmp_path / "file")
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "result.json").mkdir()
+    with pytest.raises(UsageError, match=r"result\.json: Is a directory; it must be a file that can be read"):
+        results.read(tmp_path)
+
+
+def test_results_from_before_a_field_was_added_are_read(found: Results, tmp_path: Path) -> None:
+    path = results.write(found, tmp_path)
+    older = json.loads(path.read_text(encoding="utf-8"))
+    for entry in older["runs"]:
+        assert entry.pop("network") == "namespaces"
+    path.write_text(json.dumps(older), encoding="utf-8")
+    assert results.read(tmp_path) == found
+
+
 def test_another_schema_is_refused(found: Results, tmp_path: Path) -> None:
     results.write(msgspec.structs.replace(found, schema=99), tmp_path)
     with pytest.raises(UsageError, match=f"schema 99, this mbtest reads {results.SCHEMA}"):

@@ -89,6 +89,7 @@ def test_the_head_says_what_was_expected_and_seen() -> None:
         stacks={
             "client": StackState("linux", True, {"MPTcpExtMPFailTx": 1, "TcpOutSegs": 9}),
             "server": StackState("tcp"),
+            "other": StackState("reference", True, {"MP_FAIL": 2}, {}, ("0.1 MP_FAIL: a checksum",)),
         },
     )
     assert transcript.head(run) == [
@@ -102,6 +103,8 @@ def test_the_head_says_what_was_expected_and_seen() -> None:
         "  noted: the stack chose",
         "client (linux): MPFailTx 1",
         "server (tcp): no MPTCP counter moved",
+        "other (reference): MP_FAIL 2",
+        "  0.1 MP_FAIL: a checksum",
     ]
 
 
@@ -115,6 +118,20 @@ def test_packets_are_told_with_relative_numbers_and_what_boxes_did(capture: Capt
     assert second.startswith(">>    2 ")
     assert "seq 1 ack 0 length 3\n" in second
     assert second.endswith("# StripOptions removed DSS")
+
+
+def test_numbers_are_relative_to_the_flow_where_flows_share_an_end(capture: Capture) -> None:
+    """Subflows of one connection go to the same port of the server, and come from it."""
+    other = "198.18.2.2"
+    for client, seq, ack in ((CLIENT[0], 5_000, 90_000), (other, 7_000, 30_000)):
+        there, back = (client, SERVER[0], CLIENT[1], SERVER[1]), (SERVER[0], client, SERVER[1], CLIENT[1])
+        syn = Segment.build(*there, seq=seq, flags=SYN)
+        syn_ack = Segment.build(*back, seq=ack, ack=seq + 1, flags=SYN | ACK)
+        capture.record(0, 0, False, syn.raw)
+        capture.record(0, 0, True, syn_ack.raw)
+    last = Segment.build(*ends(), seq=5_001, ack=90_001, flags=ACK)
+    capture.record(0, 0, False, last.raw)
+    assert "ACK seq 1 ack 1 length 0" in transcript.packets(list(capture), set())[-1]
 
 
 def test_uneventful_packets_are_summed_up(capture: Capture) -> None:
@@ -186,6 +203,13 @@ def test_no_run_and_several_are_told(tmp_path: Path, wanted: str, says: str) -> 
 def test_a_capture_that_is_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"run\.pcapng: the capture is not there; it was moved or deleted"):
         transcript.show(directory(tmp_path, entry()), "topic")
+
+
+def test_a_capture_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    folder = directory(tmp_path, entry())
+    (folder / "run.pcapng").write_bytes(b"something else")
+    with pytest.raises(UsageError, match=r"run\.pcapng: not a whole pcapng file.*; repeat the run"):
+        transcript.show(folder, "topic")
 
 
 def test_a_run_without_a_capture_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -237,9 +237,12 @@ class Subflow:
         return room if regular else room - WIDEST_DSS
 
     def has_room(self) -> bool:
-        """Whether congestion control lets more new data out, and nothing else waits to be sent."""
+        """Whether congestion control lets a segment of new data out, and nothing else waits to be sent."""
         out = self.out
-        return not out.waiting and out.next_lost() is None and self.pipe() < self.congestion.window
+        if out.waiting or out.next_lost() is not None:
+            return False
+        pipe = self.pipe()
+        return not pipe or pipe + self.payload_room(regular=True) <= self.congestion.window
 
     def pipe(self) -> int:
         """Return the octets held to be in the network (RFC 6675 §4)."""

@@ -11,12 +11,13 @@ from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Case, Variant
 from mbtest.harness.expect import Expectation, OneOf, Role, receiver_of, sender_of
 from mbtest.harness.judge import Judged
+from mbtest.harness.pairs import is_control, lacking
 from mbtest.harness.session import Plan, Session, boxes_of, carry_out, run_seed
 from mbtest.harness.workload import Workload
 from mbtest.middlebox import Direction, Middlebox
+from mbtest.network.contract import Backend
 from mbtest.network.topology import Topology
 from mbtest.results import Finding, Level, Outcome, Run, Verdict
-from mbtest.stacks import Capability, stack
 
 USAGE = "the case asks for what cannot be: "
 """How the reason of a run begins that a user's own mistake ended; `mbtest run` then ends with status 4."""
@@ -24,6 +25,10 @@ USAGE = "the case asks for what cannot be: "
 
 class Inconclusive(Exception):  # noqa: N818 - a verdict, not a mistake
     """A case's own condition was not met: the interference never happened."""
+
+
+class Unsupported(Exception):  # noqa: N818 - a verdict, not a mistake
+    """A stack said that it lacks what the run needs; nothing was carried out."""
 
 
 class Trial(Judged):
@@ -84,10 +89,12 @@ class RunFixture:
         seed: int,
         topology: Callable[[str], Topology],
         command: Sequence[str],
+        network: Backend = "namespaces",
     ) -> None:
         """Prepare a run. command: words that every repetition has, as `--content DIR`."""
         self.case = case
         self.variant = variant
+        self.network = network
         self._seed = seed
         self._topology = topology
         self._command = command
@@ -150,10 +157,12 @@ class RunFixture:
         sends, answers: octets that the sender and the receiver of the run's direction send; or
         client_sends, server_sends by name; or a whole workload. subflows: further ones that are
         intended, by default as many as the topology has to give. patience, limit: seconds without
-        progress, and in all, after which the run is stuck. Raises HarnessError.
+        progress, and in all, after which the run is stuck, on the run's clock. Raises HarnessError.
         """
         if self._trial is not None:
             raise HarnessError(f"{self.case.id}: a case calls run() once")
+        if missing := lacking(self.case, self.variant):
+            raise Unsupported(missing)
         to_server = self.direction is Direction.TO_SERVER
         workload = workload or Workload(
             client_sends=client_sends + (sends if to_server else answers),
@@ -171,6 +180,7 @@ class RunFixture:
             limit=limit,
             sysctls=dict(sysctls or {}),
             backup=backup,
+            network=self.network,
         )
         session = carry_out(plan)
         self._trial = Trial(session, self.case.level, self._findings)
@@ -204,6 +214,7 @@ class RunFixture:
             checksum=self.checksum,
             seed=self._seed,
             topology=self.variant.topology,
+            network=self.network,
             verdict=verdict,
             outcome=self._trial.judgement.outcome if self._trial else None,
             fallback=self._trial.judgement.fallback if self._trial else None,
@@ -227,11 +238,15 @@ class RunFixture:
         words += ["--checksum" if variant.checksum else "--no-checksum"]
         if variant.topology != self.case.topology:
             words += ["--topology", variant.topology]
+        if self.network != "namespaces":
+            words += ["--network", self.network]
         return shlex.join([*words, "--seed", str(self._seed), *self._command])
 
     def _verdict(self, failure: BaseException | None) -> tuple[Verdict, str]:
         if isinstance(failure, Inconclusive):
             return Verdict.INCONCLUSIVE, str(failure)
+        if isinstance(failure, Unsupported):
+            return Verdict.UNSUPPORTED, str(failure)
         if isinstance(failure, UsageError):
             return Verdict.HARNESS_ERROR, f"{USAGE}{failure}"
         if failure is not None:
@@ -266,13 +281,6 @@ class RunFixture:
         words = self._trial.judgement.reason if self._trial else ""
         wanted = [f.expected if words in f.actual else f"{f.expected} ({f.actual})" for f in findings]
         return f"{words}; expected: {'; '.join(wanted)}"
-
-
-def is_control(variant: Variant) -> bool:
-    """Whether a host is not even asked for MPTCP: the run tells what boxes do to regular TCP."""
-    return any(
-        Capability.MPTCP not in stack(name).capabilities() for name in (variant.client, variant.server)
-    )
 
 
 def intended_subflows(topology: Topology, variant: Variant) -> int:

@@ -48,6 +48,7 @@ class Gatherer:
                     seed=self._config.getoption("mbtest_seed"),
                     jobs=_jobs(self._config),
                     interrupted=exitstatus == pytest.ExitCode.INTERRUPTED,
+                    network=self._config.getoption("mbtest_network"),
                 ),
                 runs=tuple(sorted(self._runs.values(), key=lambda run: (run.topic, run.id))),
             ),

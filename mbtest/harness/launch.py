@@ -19,24 +19,26 @@ from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Case, Choice, parse_direction, parse_family, variants
 from mbtest.harness.catalogue import cases
 from mbtest.harness.fixture import USAGE
+from mbtest.harness.pairs import Pair, names, require, uses_kernel
 from mbtest.harness.progress import Progress, summary
+from mbtest.harness.provenance import processors
 from mbtest.harness.topologies import topology
-from mbtest.network import privileges
-from mbtest.network.namespaces import NamespaceNetwork
+from mbtest.network.contract import Backend
 from mbtest.results import Verdict
 from mbtest.stacks import stack
 
 INI = Path(__file__).with_name("cases.ini")
 JOBS_PER_PROCESSOR = 6
-"""Runs spend most of their time waiting for timers of the kernel."""
+"""Runs that wait for timers of the kernel spend most of their time on that."""
+RUNS_PER_JOB = 16
+"""Runs that do not wait are over before a process more has started, unless it has so many to do."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asks for."""
 
     cases: tuple[str, ...]
-    client: str
-    server: str
+    pairs: tuple[Pair, ...]
     family: str | None
     direction: str | None
     checksum: bool | None
@@ -46,19 +48,20 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     out: Path
     content: tuple[str, ...]
     command: str
+    network: Backend = "namespaces"
 
 
 def launch(order: Order) -> int:
     """Carry out an order, and return the exit status. Raises UsageError before anything is written."""
     content.use(*order.content)
-    chosen = _check(order)
+    chosen, waits = _check(order)
     if not chosen:
         raise_nothing(order)
         return 5
-    privileges.enter()
-    _check_namespaces(order)
+    if uses_kernel(order.pairs):
+        _enter_namespaces(order)
     _make(order.out)
-    jobs = order.jobs or max(1, len(os.sched_getaffinity(0)) * JOBS_PER_PROCESSOR)
+    jobs = order.jobs or default_jobs(order.network, chosen, waits, processors())
     console = Screen(highlight=False)
     progress = Progress(console, chosen)
     os.environ["MBTEST_COMMAND"] = order.command
@@ -113,24 +116,38 @@ def raise_nothing(order: Order) -> None:
     )
 
 
-def _check(order: Order) -> int:
-    """Return how many runs an order comes to. Raises UsageError for what is not there or cannot run."""
+def default_jobs(network: Backend, chosen: int, waits: bool, processors: int) -> int:
+    """Return how many runs go on at the same time where the order does not say.
+
+    chosen: how many runs there are. waits: whether one of them waits for timers of a kernel.
+    """
+    if waits and network == "namespaces":
+        return processors * JOBS_PER_PROCESSOR
+    return max(1, min(processors, chosen // RUNS_PER_JOB))
+
+
+def _check(order: Order) -> tuple[int, bool]:
+    """Return how many runs an order comes to, and whether one waits for timers of a kernel.
+
+    Raises UsageError for what is not there or cannot run.
+    """
     known = cases()
     wanted = _wanted(order, known)
+    require(order.network, order.pairs)
     choice = Choice(
-        pairs=((stack(order.client).name, stack(order.server).name),),
+        pairs=order.pairs,
         family=parse_family(order.family) if order.family else None,
         direction=parse_direction(order.direction) if order.direction else None,
         checksum=order.checksum,
         topology=topology(order.topology).name if order.topology else None,
     )
-    for name in {order.client, order.server}:
-        lacking = stack(name).lacks()
-        if lacking:
+    for name in names(order.pairs):
+        if lacking := stack(name).lacks():
             raise UsageError(lacking)
     for needed in {case.topology for case in wanted}:
         topology(needed)
-    return sum(len(variants(case, choice)) for case in wanted)
+    numbers = {case.id: len(variants(case, choice)) for case in wanted}
+    return sum(numbers.values()), any(case.waits for case in wanted if numbers[case.id])
 
 
 def _wanted(order: Order, known: dict[str, Case]) -> list[Case]:
@@ -143,14 +160,20 @@ def _wanted(order: Order, known: dict[str, Case]) -> list[Case]:
     return [case for name, case in known.items() if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
 
 
-def _check_namespaces(order: Order) -> None:
-    """Make a network and let go of it. Raises UsageError where this process may not."""
+def _enter_namespaces(order: Order) -> None:
+    """Get the right to make networks of namespaces, and make one. Raises UsageError where that is refused."""
+    # Netlink and namespaces are of no use, and may not be there, where no stack is a kernel.
+    from mbtest.network import privileges  # noqa: PLC0415
+    from mbtest.network.namespaces import NamespaceNetwork  # noqa: PLC0415
+
+    privileges.enter()
     try:
         with NamespaceNetwork(topology(order.topology or "one-path"), "v4", {}, 0):
             pass
     except (OSError, HarnessError) as error:
         raise UsageError(
-            f"namespaces cannot be made here: {error}; run as root, or allow user namespaces"
+            f"namespaces cannot be made here: {error}; run as root, or allow user namespaces, "
+            "or do without: --network simulated"
         ) from None
 
 
@@ -194,7 +217,9 @@ def _arguments(order: Order, jobs: int) -> list[str]:
         words += ["-p", plugin]
     if jobs > 1:
         words += ["-n", str(jobs), "--maxschedchunk", "1"]
-    words += ["--mbtest-pair", f"{order.client}:{order.server}", "--mbtest-seed", str(order.seed)]
+    for client, server in order.pairs:
+        words += ["--mbtest-pair", f"{client}:{server}"]
+    words += ["--mbtest-network", order.network, "--mbtest-seed", str(order.seed)]
     words += ["--mbtest-out", str(order.out.resolve())]
     for name in ("family", "direction", "topology"):
         if getattr(order, name):

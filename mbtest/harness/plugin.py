@@ -28,6 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mbtest-pair", action="append", default=[], metavar="CLIENT:SERVER", help="stacks under test"
     )
+    group.addoption(
+        "--mbtest-network",
+        default="namespaces",
+        choices=("namespaces", "simulated"),
+        help="what carries packets",
+    )
     group.addoption("--mbtest-family", default=None, help="v4, v6 or mixed")
     group.addoption("--mbtest-direction", default=None, help="to_server or to_client")
     group.addoption("--mbtest-checksum", default=None, choices=("on", "off"), help="DSS checksums")
@@ -78,17 +84,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def run(request: pytest.FixtureRequest) -> RunFixture:
     """One variant of the case: call it to carry it out."""
     from mbtest.harness.fixture import RunFixture
-    from mbtest.network import privileges
+    from mbtest.harness.pairs import uses_kernel
 
     case = getattr(request.function, CASE_ATTRIBUTE, None)
     if case is None or not hasattr(request, "param"):
         pytest.fail(
             f"{request.node.nodeid} asks for `run` and is no case: put @case(...) above it", pytrace=False
         )
-    privileges.enter()
-    config = request.config
+    config, variant = request.config, request.param
+    if uses_kernel([(variant.client, variant.server)]):
+        from mbtest.network import privileges
+
+        privileges.enter()
     command = [word for folder in config.getoption("mbtest_content") for word in ("--content", folder)]
-    return RunFixture(case, request.param, config.getoption("mbtest_seed"), _topology, command)
+    seed, network = config.getoption("mbtest_seed"), config.getoption("mbtest_network")
+    return RunFixture(case, variant, seed, _topology, command, network)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -135,16 +145,20 @@ def _is_wanted(config: pytest.Config, identifier: str) -> bool:
 def _choice(config: pytest.Config) -> Choice:
     """Return what the options choose. Raises UsageError."""
     from mbtest.harness.case import Choice, parse_direction, parse_family
-    from mbtest.stacks import stack
+    from mbtest.harness.pairs import OWN, require
 
+    network = config.getoption("mbtest_network")
     pairs = []
     for pair in config.getoption("mbtest_pair"):
         client, _, server = pair.partition(":")
-        pairs.append((stack(client).name, stack(server or client).name))
+        pairs.append((client, server or client))
+    if not pairs:
+        pairs.append((OWN, OWN) if network == "simulated" else ("linux", "linux"))
+    require(network, pairs)
     family, direction = config.getoption("mbtest_family"), config.getoption("mbtest_direction")
     checksum = config.getoption("mbtest_checksum")
     return Choice(
-        pairs=tuple(pairs) or (("linux", "linux"),),
+        pairs=tuple(pairs),
         family=parse_family(family) if family else None,
         direction=parse_direction(direction) if direction else None,
         checksum=None if checksum is None else checksum == "on",

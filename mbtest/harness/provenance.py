@@ -10,15 +10,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import mbtest
+from mbtest.network.contract import Backend
 from mbtest.results import Provenance
-from mbtest.stacks.linux import read_sysctls
 
 _LIBRARIES = ("scapy", "pyroute2", "pytest", "pytest-xdist", "msgspec", "netns")
 _SYSCTLS = ("net.mptcp",)
 
 
 def provenance(
-    *, started: float, seconds: float, command: str, seed: int, jobs: int, interrupted: bool
+    *,
+    started: float,
+    seconds: float,
+    command: str,
+    seed: int,
+    jobs: int,
+    interrupted: bool,
+    network: Backend = "namespaces",
 ) -> Provenance:
     """Return the provenance of runs. started: seconds since the epoch."""
     return Provenance(
@@ -27,17 +34,30 @@ def provenance(
         kernel=f"{platform.system()} {platform.release()}",
         machine=platform.machine(),
         python=platform.python_version(),
-        processors=len(os.sched_getaffinity(0)),
+        processors=processors(),
         libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
-        privileges=privileges(),
+        privileges=privileges() if network == "namespaces" else "none",
         started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
         command=command,
         seed=seed,
         jobs=jobs,
-        sysctls={name: value for prefix in _SYSCTLS for name, value in read_sysctls(prefix).items()},
+        sysctls=_sysctls() if network == "namespaces" else {},
         interrupted=interrupted,
     )
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _sysctls() -> dict[str, str]:
+    from mbtest.stacks.linux import read_sysctls  # noqa: PLC0415 - netlink may not be there, nor be needed
+
+    return {name: value for prefix in _SYSCTLS for name, value in read_sysctls(prefix).items()}
 
 
 def revision(checkout: Path) -> str:

@@ -14,9 +14,10 @@ from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Variant
 from mbtest.harness.workload import Application, Workload, content
 from mbtest.middlebox import SECOND, Chain, Direction, Middlebox
+from mbtest.network.backends import make_network
 from mbtest.network.capture import Capture
-from mbtest.network.namespaces import NamespaceNetwork
-from mbtest.network.topology import Role, Topology
+from mbtest.network.contract import Backend, Network
+from mbtest.network.topology import ROLES, Role, Topology
 from mbtest.observe import CLIENT, SERVER, Observation
 from mbtest.results import BoxUse, StackState, Stream
 from mbtest.stacks import Connection, Settings, stack
@@ -48,6 +49,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after which the run ends in any case."""
     sysctls: Mapping[str, str]
     backup: bool
+    network: Backend = "namespaces"
+
+    def stack(self, role: Role) -> str:
+        """Return the name of a host's stack."""
+        return self.variant.client if role == "client" else self.variant.server
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,37 +90,39 @@ def run_seed(seed: int, run_id: str) -> int:
 
 
 def carry_out(plan: Plan) -> Session:
-    """Carry a run out in namespaces of its own. Raises HarnessError, and UsageError for what cannot be."""
+    """Carry a run out on a network of its own. Raises HarnessError, and UsageError for what cannot be."""
     variant, topology = plan.variant, plan.topology
     topology.require_family(variant.family)
     chains = {path.name: Chain(plan.boxes, path.name, index) for index, path in enumerate(topology.paths)}
     _refuse_unplaced(plan, chains)
+    attached = [role for role in ROLES if stack(plan.stack(role)).attached]
     with (
         _watchdog(plan.limit + 5),
-        NamespaceNetwork(topology, variant.family, chains, plan.seed) as network,
+        make_network(plan.network, topology, variant.family, chains, plan.seed, attached) as network,
     ):
         return _carry_out(plan, chains, network)
 
 
-def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: NamespaceNetwork) -> Session:
-    variant = plan.variant
-    names: tuple[tuple[Role, str], ...] = (("server", variant.server), ("client", variant.client))
-    hosts = {role: stack(name).start(network, role, settings(plan, role)) for role, name in names}
+def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Session:
+    hosts = {
+        role: stack(plan.stack(role)).start(network, role, settings(plan, role)) for role in reversed(ROLES)
+    }
     capture = network.capture
     if capture is None:
         raise HarnessError("a run without a capture cannot be judged")
     observation, follow = Observation(), _follower(capture)
     loop = network.loop
-    settle_from: list[int] = []
+    settle_from: int | None = None
+    is_settled = not (plan.subflows and plan.workload.wait_for_joins)
 
     def may_go_on() -> bool:
-        if not plan.subflows or not plan.workload.wait_for_joins:
-            return True
-        if observation.settled_joins() >= plan.subflows:
-            return True
-        if not settle_from and max(client.written, server.written):
-            settle_from.append(loop.now)
-        return bool(settle_from) and loop.now - settle_from[0] > SETTLE
+        nonlocal settle_from, is_settled
+        if not is_settled:
+            if settle_from is None and max(client.written, server.written):
+                settle_from = loop.now
+            waited = settle_from is not None and loop.now - settle_from > SETTLE
+            is_settled = waited or observation.settled_joins() >= plan.subflows
+        return is_settled
 
     client = Application(CLIENT, plan.workload, plan.seed, may_go_on)
     server = Application(SERVER, plan.workload, plan.seed, may_go_on)
@@ -130,11 +138,8 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: NamespaceNetwor
     ):
         reader.expect(delivered(content(plan.seed, way, size), way))
     hosts["server"].listen(PORT, accepted)
-    target = network.hosts["server"].interfaces[0]
-    address = target.v6 if variant.family == "v6" else target.v4
-    if address is None:
-        raise HarnessError(f"the server has no {variant.family} address")
-    client.begin(hosts["client"].connect(address, PORT))
+    target = plan.topology.server[0].addresses(plan.variant.family)[0]
+    client.begin(hosts["client"].connect(target.ip, PORT))
     stuck = _run_applications(plan, network, client, server, lambda: follow(observation))
     for application in (client, server):
         application.close()
@@ -184,7 +189,7 @@ def settings(plan: Plan, role: Role) -> Settings:
 
 def _run_applications(
     plan: Plan,
-    network: NamespaceNetwork,
+    network: Network,
     client: Application,
     server: Application,
     follow: Callable[[], int],
@@ -279,13 +284,21 @@ def _refuse_unplaced(plan: Plan, chains: Mapping[str, Chain]) -> None:
 
 @contextmanager
 def _watchdog(seconds: float) -> Iterator[None]:
-    """End a run whose loop does not come back, as with a box in an endless loop, naming where it is."""
+    """End a run whose loop does not come back, as with a box in an endless loop, naming where it is.
+
+    seconds: of the clock on the wall, whatever the run's clock is.
+    """
 
     def bite(_: int, frame: FrameType | None) -> None:
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "unknown"
         raise HarnessError(f"the run did not come back for {seconds:g} s; it was at {where}")
 
-    previous = signal.signal(signal.SIGALRM, bite)
+    try:
+        previous = signal.signal(signal.SIGALRM, bite)
+    except ValueError:
+        # Signals come to the main thread alone; a run in another has whoever started it to watch over it.
+        yield
+        return
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield

@@ -12,8 +12,11 @@ with scapy.
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from mbtest.errors import UsageError
 
 LINKTYPE_RAW = 101
 
@@ -27,6 +30,9 @@ _INBOUND, _OUTBOUND = 1, 2
 _PACKET_HEADER = struct.Struct("<IIIIIII")
 _OPTION_HEADER = struct.Struct("<HH")
 _WORD = struct.Struct("<I")
+_BLOCK_HEADER = struct.Struct("<II")
+# Kind, length, and the length once more at its end.
+_LEAST_BLOCK = 12
 _FLAGS = {
     outbound: _OPTION_HEADER.pack(_EPB_FLAGS, 4) + _WORD.pack(_OUTBOUND if outbound else _INBOUND)
     for outbound in (False, True)
@@ -130,24 +136,64 @@ class Capture:
                 stream.write(_packet(time_us, point_at, raw, options))
 
 
+class CaptureError(UsageError):
+    """A file that is not there, or does not hold what `Capture.write` writes."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        """Keep the reason, in words."""
+        super().__init__(f"{file}: {reason}; repeat the run to have its capture again")
+        self.reason = reason
+
+
 def read_capture(file: Path) -> list[CapturedFrame]:
-    """Return the frames of a capture that `Capture.write` wrote. Raises OSError, or scapy's error."""
+    """Return the frames of a capture that `Capture.write` wrote. Raises CaptureError."""
     # It takes a while to import, and runs only write captures.
+    from scapy.error import Scapy_Exception  # noqa: PLC0415
     from scapy.utils import RawPcapNgReader  # noqa: PLC0415
 
+    try:
+        octets = file.read_bytes()
+    except OSError as error:
+        raise CaptureError(file, error.strerror or str(error)) from None
+    # scapy ends where a file breaks off as if that were its end.
+    if (at := _broken_at(octets)) is not None:
+        raise CaptureError(file, f"not a whole pcapng file of mbtest: it breaks off at octet {at}")
     frames: list[CapturedFrame] = []
-    with RawPcapNgReader(str(file)) as reader:
-        for number, (raw, about) in enumerate(reader, 1):
-            origin: int | None = None
-            comments = [comment.decode() for comment in about.comments or ()]
-            if comments and comments[0].startswith(_ORIGIN):
-                origin = int(comments.pop(0).removeprefix(_ORIGIN))
-            time_us = about.tshigh << 32 | about.tslow
-            outbound = about.direction == _OUTBOUND
-            frames.append(
-                CapturedFrame(number, time_us, about.ifname.decode(), outbound, raw, origin, tuple(comments))
-            )
+    try:
+        for raw, about in RawPcapNgReader(BytesIO(octets)):
+            frames.append(_frame(len(frames) + 1, raw, about))
+    except (Scapy_Exception, EOFError, ValueError) as error:
+        words = f"not written by mbtest: frame {len(frames) + 1}: {error}"
+        raise CaptureError(file, words) from None
     return frames
+
+
+def _frame(number: int, raw: bytes, about: Any) -> CapturedFrame:
+    """Return a packet and what scapy found beside it as a frame. Raises what shows that it is not ours."""
+    origin: int | None = None
+    comments = [comment.decode() for comment in about.comments or ()]
+    if comments and comments[0].startswith(_ORIGIN):
+        origin = int(comments.pop(0).removeprefix(_ORIGIN))
+    if about.tshigh is None or about.ifname is None:
+        raise ValueError("it has no time, or its interface no name")
+    time_us = about.tshigh << 32 | about.tslow
+    outbound = about.direction == _OUTBOUND
+    return CapturedFrame(number, time_us, about.ifname.decode(), outbound, raw, origin, tuple(comments))
+
+
+def _broken_at(octets: bytes) -> int | None:
+    """Return the offset of the first block that is not whole, None where all are and there is one."""
+    at, size = 0, len(octets)
+    while at < size or not at:
+        if at + _LEAST_BLOCK > size:
+            return at
+        kind, total = _BLOCK_HEADER.unpack_from(octets, at)
+        if (not at and kind != _SECTION) or total < _LEAST_BLOCK or total % 4 or at + total > size:
+            return at
+        if _WORD.unpack_from(octets, at + total - _WORD.size)[0] != total:
+            return at
+        at += total
+    return None
 
 
 def _section() -> bytes:

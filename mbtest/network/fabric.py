@@ -42,9 +42,9 @@ class Fabric:
     ) -> None:
         """Lay the paths and start their boxes.
 
-        chains: by the name of the path; a path without one has no boxes. seed: of boxes and losses.
-        transmit: for each interface, what sends an IP packet to its host. capture: of `capture_points`;
-        None captures nothing, for speed.
+        chains: by the name of the path; a path without one has no boxes. seed: of boxes and of what links
+        do. transmit: for each interface, what sends an IP packet to its host, and returns before the host
+        answers. capture: of `capture_points`; None captures nothing, for speed.
         """
         self.unroutable: Counter[str] = Counter()
         """Packets for which there is no path, by interface and destination."""
@@ -215,7 +215,7 @@ class _Way:
             self._fabric.lost[f"{name}: {why}"] += 1
             self._annotate(origin, why)
 
-        return Link(self._path, self._clock, random, leave, lost).send
+        return Link(self._path, self._clock, random, leave, lost, self._annotate).send
 
     def _leave(self, direction: Direction) -> Onward:
         """Return what captures a packet at the far end and sends it to the host."""

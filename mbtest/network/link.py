@@ -1,7 +1,11 @@
-"""What lies between the boxes and the far end of a path, one way: delay, rate, queue and loss as stated."""
+"""What lies between the boxes and the far end of a path, one way, as stated.
+
+Delay, rate, queue, loss, packets that others overtake, packets that arrive twice.
+"""
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from mbtest.middlebox import Clock
@@ -11,24 +15,33 @@ from mbtest.wire import Packet
 Onward = Callable[[bytes, int | None, Packet | None], None]
 """Takes an IP packet, the frame that it came from, and the packet that boxes made or changed, if they did."""
 
-Lost = Callable[[int | None, str], None]
-"""Takes the frame that a lost packet came from, and in words why it is lost."""
+Fate = Callable[[int | None, str], None]
+"""Takes the frame that a packet came from, and in words what the link did to it."""
 
 
 class Link:
-    """One direction of a path. What is sent arrives in the same order, later, or not at all.
+    """One direction of a path. What is sent arrives later, in order and once, unless it is stated otherwise.
 
     The line takes one packet at a time at the path's rate, by its octets from the IP header on; what comes
     while it is busy waits in the queue, and is dropped when the queue has no room for the whole packet.
+    Packets are held back and doubled at the line's far end: neither takes of the line's time.
     """
 
-    def __init__(self, path: NetworkPath, clock: Clock, random: Random, arrive: Onward, lost: Lost) -> None:
-        """Lay a link as the path states. random: decides which packets are lost."""
+    def __init__(
+        self, path: NetworkPath, clock: Clock, random: Random, arrive: Onward, lost: Fate, told: Fate
+    ) -> None:
+        """Lay a link as the path states.
+
+        random: decides which packets are lost, held back and doubled. lost: is told of those that do not
+        arrive. told: of those that arrive otherwise than in order and once.
+        """
         self._path = path
         self._clock = clock
         self._random = random
         self._arrive = arrive
         self._lost = lost
+        self._told = told
+        self._disorders = bool(path.reorder or path.duplicate)
         self._free_ns = 0
         self._flying: deque[tuple[int, bytes, int | None, Packet | None]] = deque()
 
@@ -52,7 +65,28 @@ class Link:
             self._free_ns = start + len(raw) * 8_000_000_000 // path.rate_bps
             arrival = -(-self._free_ns // 1000)
         arrival += path.delay_us
-        if arrival <= now and not self._flying:
+        if self._disorders:
+            self._send_disorderly(arrival, raw, origin, packet)
+        else:
+            self._send_in_order(arrival, raw, origin, packet)
+
+    def _send_disorderly(self, arrival: int, raw: bytes, origin: int | None, packet: Packet | None) -> None:
+        """Send a packet that may be doubled, and each copy of which may be held back."""
+        path, copies = self._path, 1
+        if path.duplicate and self._random.random() < path.duplicate:
+            copies = 2
+            self._told(origin, f"doubled by the link (stated duplication {path.duplicate * 100:g} %)")
+        for _ in range(copies):
+            if path.reorder and self._random.random() < path.reorder:
+                held, stated = path.reorder_by_us, path.reorder * 100
+                self._told(origin, f"held back by the link for {held} us (stated reordering {stated:g} %)")
+                self._clock.call_at(arrival + held, partial(self._arrive, raw, origin, packet))
+            else:
+                self._send_in_order(arrival, raw, origin, packet)
+
+    def _send_in_order(self, arrival: int, raw: bytes, origin: int | None, packet: Packet | None) -> None:
+        """Have a packet arrive after those that were sent before it; at once where it takes no time."""
+        if arrival <= self._clock.now and not self._flying:
             self._arrive(raw, origin, packet)
             return
         self._flying.append((arrival, raw, origin, packet))

@@ -1,11 +1,11 @@
 """The one loop of a run: the fabric and both hosts' applications share it, in one thread."""
 
-import gc
 import select
 import time
 from collections.abc import Callable
 from typing import Protocol
 
+from mbtest.network.collector import at_rest
 from mbtest.network.timers import Callback, TimerHandle, Timers
 
 # A wait of at least this long is left to epoll, whose timeout counts whole milliseconds.
@@ -59,23 +59,19 @@ class Loop:
         self._unwatch(self._writers, _descriptor(file))
 
     def at_round_end(self, callback: Callback) -> None:
-        """Call `callback` after each round of callbacks and timers: what they gathered is sent then."""
-        self._round_end.append(callback)
+        """Call `callback` after each round of callbacks and timers: what they gathered is sent then.
+
+        The one that was given last comes first.
+        """
+        self._round_end.insert(0, callback)
 
     def run(self, until: Callable[[], bool], deadline_us: int) -> bool:
         """Run until `until()` holds, and return True; return False when `deadline_us` comes first.
 
-        deadline_us: microseconds of this loop. `until` is asked after each round of callbacks. Meanwhile
-        the garbage collector rests: it would go through all that was captured, again and again, while
-        packets wait.
+        deadline_us: microseconds of this loop. `until` is asked after each round of callbacks.
         """
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
+        with at_rest():
             return self._run(until, deadline_us)
-        finally:
-            if collecting:
-                gc.enable()
 
     def _run(self, until: Callable[[], bool], deadline_us: int) -> bool:
         while not until():

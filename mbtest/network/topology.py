@@ -54,7 +54,9 @@ class NetworkPath(msgspec.Struct, frozen=True):
     """A way between an interface of the client and one of the server, the same in both directions.
 
     delay_us: one way, microseconds. rate_bps: bits per second, None without limit. queue_bytes: octets
-    that may wait for the line, None without limit. loss: the chance of each packet, 0 to 1.
+    that may wait for the line, None without limit. loss, reorder, duplicate: the chance of each packet, 0
+    to 1, to be lost, to be held back by reorder_by_us (microseconds) more than the others, so that those
+    overtake it, and to arrive twice.
     """
 
     name: str
@@ -64,11 +66,15 @@ class NetworkPath(msgspec.Struct, frozen=True):
     rate_bps: int | None = None
     queue_bytes: int | None = None
     loss: float = 0.0
+    reorder: float = 0.0
+    reorder_by_us: int = 0
+    duplicate: float = 0.0
 
     @property
     def ideal(self) -> bool:
-        """Whether the path neither delays nor loses anything."""
-        return not self.delay_us and self.rate_bps is None and not self.loss
+        """Whether each packet arrives at once, in order and once."""
+        chances = self.loss or self.reorder or self.duplicate
+        return not self.delay_us and self.rate_bps is None and not chances
 
 
 class Topology(msgspec.Struct, frozen=True):
@@ -123,6 +129,9 @@ class _PathFile(msgspec.Struct, forbid_unknown_fields=True):
     rate: str | None = None
     queue: str | None = None
     loss: float = 0.0
+    reorder: float = 0.0
+    reorder_by: str | None = None
+    duplicate: float = 0.0
 
 
 class _InterfaceFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -279,10 +288,12 @@ class _Reader:
                 raise self._error(
                     f"{field}.{role}", f"the {role} has no interface {end!r}{_instead(end, names)}"
                 )
-        if not 0 <= source.loss <= 1:
-            raise self._error(
-                f"{field}.loss", f"{source.loss:g} is no chance; write 0 to 1, 0.01 for one packet in 100"
-            )
+        for name in ("loss", "reorder", "duplicate"):
+            chance = getattr(source, name)
+            if not 0 <= chance <= 1:
+                raise self._error(
+                    f"{field}.{name}", f"{chance:g} is no chance; write 0 to 1, 0.01 for one packet in 100"
+                )
         rate = (
             None if source.rate is None else self._quantity(f"{field}.rate", source.rate, _RATES, "100Mbit/s")
         )
@@ -303,7 +314,29 @@ class _Reader:
             rate_bps=rate,
             queue_bytes=queue,
             loss=source.loss,
+            reorder=source.reorder,
+            reorder_by_us=self._reorder_by(field, source),
+            duplicate=source.duplicate,
         )
+
+    def _reorder_by(self, field: str, source: _PathFile) -> int:
+        """Return for how long packets are held back, microseconds; 0 where none is."""
+        if source.reorder_by is None:
+            if source.reorder:
+                raise self._error(
+                    f"{field}.reorder", 'held back for how long? Add a time, such as reorder_by = "1ms"'
+                )
+            return 0
+        if not source.reorder:
+            raise self._error(
+                f"{field}.reorder_by", "no packet is held back; add reorder, the chance of each, or remove it"
+            )
+        held = self._quantity(f"{field}.reorder_by", source.reorder_by, _TIMES, "1ms")
+        if not held:
+            raise self._error(
+                f"{field}.reorder_by", "nothing overtakes in no time; write a longer one, such as '1ms'"
+            )
+        return held
 
     def _quantity(self, field: str, text: str, units: Mapping[str, int], example: str) -> int:
         match = _QUANTITY.fullmatch(text)

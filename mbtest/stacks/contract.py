@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
-from mbtest.network.namespaces import NamespaceNetwork
+from mbtest.network.contract import Backend, Network
 from mbtest.network.topology import Role
 from mbtest.results import StackState
 
@@ -111,10 +111,16 @@ class Host(Protocol):
 class Stack(Protocol):
     """A kind of stack under test. One file in `mbtest/stacks/` each."""
 
-    name: ClassVar[str]
-    """The word on the command line and in reports."""
     summary: ClassVar[str]
     """One sentence for `mbtest list stacks`."""
+    backends: ClassVar[frozenset[Backend]]
+    """The kinds of network that the stack can be put on."""
+    attached: ClassVar[bool]
+    """Whether it takes and gives packets by `Network.attach`; a kernel lives in a namespace instead."""
+
+    @property
+    def name(self) -> str:
+        """The word on the command line and in reports; no `:` and no `/` in it."""
 
     def lacks(self) -> str | None:
         """Return in one line why the stack cannot run here and what can be done; None where it can."""
@@ -122,5 +128,5 @@ class Stack(Protocol):
     def capabilities(self) -> frozenset[Capability]:
         """Return what the stack can do here."""
 
-    def start(self, network: NamespaceNetwork, role: Role, settings: Settings) -> Host:
+    def start(self, network: Network, role: Role, settings: Settings) -> Host:
         """Set the stack up on a host, `client` or `server`. Raises HarnessError."""

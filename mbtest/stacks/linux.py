@@ -15,6 +15,7 @@ from typing import ClassVar
 from pyroute2 import MPTCP
 
 from mbtest.errors import HarnessError
+from mbtest.network.contract import Backend, Network
 from mbtest.network.host import Host as NetworkHost
 from mbtest.network.namespaces import NamespaceNetwork
 from mbtest.network.topology import Role
@@ -244,6 +245,8 @@ class Linux:
     name: ClassVar[str] = "linux"
     summary: ClassVar[str] = "The running Linux kernel, sockets of protocol IPPROTO_MPTCP"
     protocol: ClassVar[int] = IPPROTO_MPTCP
+    backends: ClassVar[frozenset[Backend]] = frozenset({"namespaces"})
+    attached: ClassVar[bool] = False
 
     def lacks(self) -> str | None:
         """Return why MPTCP sockets cannot be had; None where they can."""
@@ -251,7 +254,7 @@ class Linux:
             socket.socket(socket.AF_INET, socket.SOCK_STREAM, self.protocol).close()
         except OSError as error:
             release = platform.release()
-            rest = "`--client tcp --server tcp` still runs"
+            rest = "`--client tcp --server tcp` and `--network simulated` still run"
             if error.errno == errno.EPROTONOSUPPORT:
                 return f"linux: kernel {release} has no MPTCP (CONFIG_MPTCP); boot one that has; {rest}"
             if error.errno == errno.ENOPROTOOPT:
@@ -267,8 +270,10 @@ class Linux:
         """Return the kernel settings that a run's settings come to."""
         return {"net.mptcp.checksum_enabled": str(int(settings.checksum))} | dict(settings.sysctls)
 
-    def start(self, network: NamespaceNetwork, role: Role, settings: Settings) -> LinuxHost:
+    def start(self, network: Network, role: Role, settings: Settings) -> LinuxHost:
         """Set the kernel up on a host. Raises HarnessError."""
+        if not isinstance(network, NamespaceNetwork):
+            raise HarnessError(f"{self.name}: a kernel needs a host in a namespace")
         return LinuxHost(self, network, role, settings)
 
 

@@ -2,7 +2,7 @@
 // The matrix: filters, and which run is open. Both live in the address, so that a link shows the same again.
 
 const RUNS = JSON.parse(document.getElementById("index").textContent);
-const FILTERS = ["outcome", "topic", "pair", "family", "direction", "checksum"];
+const FILTERS = ["outcome", "topic", "pair", "agreement", "family", "direction", "checksum"];
 const overview = document.getElementById("overview");
 const opened = document.getElementById("run");
 const form = document.getElementById("filters");
@@ -34,7 +34,8 @@ function matches(run, state) {
 function hideColumns(state) {
   const table = overview.querySelector(".matrix table");
   if (!table) return;
-  const differs = (part, name) => Boolean(state.get(name)) && part.dataset[name] !== state.get(name);
+  // A column of a whole pair has runs of every family.
+  const differs = (part, name) => Boolean(state.get(name)) && name in part.dataset && part.dataset[name] !== state.get(name);
   for (const part of table.querySelectorAll(".column")) part.hidden = differs(part, "pair") || differs(part, "family");
   const columns = [...table.querySelectorAll("th.column:not([hidden])")];
   for (const head of table.querySelectorAll("th.pair")) {
@@ -52,7 +53,7 @@ function filter(state) {
   const hideEmpty = (selector) => {
     for (const part of overview.querySelectorAll(selector)) part.hidden = !part.querySelector("a.mark:not([hidden])");
   };
-  ["div.group", ".concern", "tr.row", ".matrix tbody", ".look"].forEach(hideEmpty);
+  ["div.group", ".variants > span", ".variants", ".concern", "tr.row", ".matrix tbody", ".look"].forEach(hideEmpty);
   hideColumns(state);
   const count = shown.filter(Boolean).length;
   if (!form) return shown;

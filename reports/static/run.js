@@ -116,6 +116,12 @@ function streams(run) {
   return section("Streams, in octets", table("plain", ["", numeric("intended"), numeric("sent"), numeric("received"), "difference", "reader"], rows));
 }
 
+function noted(title, events) {
+  if (!events || !events.length) return null;
+  return element("details", {}, element("summary", {}, `${title} (${events.length})`),
+    element("ol", { class: "noted" }, events.map((event) => element("li", {}, event))));
+}
+
 function stacks(run) {
   const hosts = Object.keys(run.stacks);
   if (!hosts.length) return null;
@@ -125,7 +131,8 @@ function stacks(run) {
   const rowsOf = (values, wanted) => [...new Set(hosts.flatMap((host) => Object.keys(values(run.stacks[host]))))]
     .filter(wanted).sort().map((name) => [element("td", {}, element("code", {}, name)),
       ...hosts.map((host) => element("td", { class: "number" }, String(values(run.stacks[host])[name] ?? "")))]);
-  const ofMptcp = (name) => name.startsWith("MPTcpExt");
+  // Of a kernel's counters, those of MPTCP; an endpoint of MPTCP alone counts nothing else.
+  const ofMptcp = (name) => !/^(Icmp|Ip|Tcp|Udp)/.test(name);
   const mptcp = rowsOf((stack) => stack.counters, ofMptcp);
   const others = rowsOf((stack) => stack.counters, (name) => !ofMptcp(name));
   const info = rowsOf((stack) => stack.info, () => true);
@@ -134,7 +141,8 @@ function stacks(run) {
   return section("What the stacks say", element("p", {}, summary.join("; "), "."),
     mptcp.length ? table("plain counters", ["MPTCP counters that moved", ...heading.map(numeric)], mptcp)
       : element("p", { class: "quiet" }, "No MPTCP counter moved."),
-    folded("Other counters that moved", others), folded("Socket", info));
+    folded("Other counters that moved", others), folded("Socket", info),
+    hosts.map((host) => noted(`What the ${host} noted`, run.stacks[host].events)));
 }
 
 // -- the ladder -------------------------------------------------------------------------------------

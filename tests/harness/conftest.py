@@ -16,6 +16,7 @@ from mbtest.harness.case import Case, Variant
 from mbtest.harness.fixture import RunFixture
 from mbtest.harness.topologies import topology
 from mbtest.middlebox import Direction
+from mbtest.network.contract import Backend
 from mbtest.network.topology import Family
 from mbtest.results import Level, Results
 
@@ -43,6 +44,7 @@ def fixture() -> Callable[..., RunFixture]:
         stacks: tuple[str, str] = ("linux", "linux"),
         level: Level = Level.MUST,
         seed: int = 1,
+        network: Backend = "namespaces",
     ) -> RunFixture:
         found = Case(
             id="test.harness", title="It holds.", topic="harness", requirements=(), level=level,
@@ -57,7 +59,7 @@ def fixture() -> Callable[..., RunFixture]:
             checksum=checksum,
             topology=topology_name,
         )
-        return RunFixture(found, variant, seed, topology, ())
+        return RunFixture(found, variant, seed, topology, (), network)
 
     return make
 
@@ -85,7 +87,9 @@ class Own:
         )  # fmt: skip
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.mbtest("run", "--content", "mine", "--out", "out", *words, **environment)
+        """Run cases; between kernels where no other stacks are named."""
+        stacks = () if {"--client", "--server", "--network"} & set(words) else ("--client", "linux")
+        return self.mbtest("run", "--content", "mine", "--out", "out", *stacks, *words, **environment)
 
     def results(self) -> Results:
         return results.read(self.out)

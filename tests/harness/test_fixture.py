@@ -11,7 +11,8 @@ import pytest
 
 from mbtest.errors import HarnessError
 from mbtest.harness.expect import Interfered, Unharmed
-from mbtest.harness.fixture import Inconclusive, RunFixture, intended_subflows, is_control
+from mbtest.harness.fixture import Inconclusive, RunFixture, Unsupported, intended_subflows
+from mbtest.harness.pairs import is_control
 from mbtest.harness.topologies import topology
 from mbtest.harness.workload import KIB
 from mbtest.middlebox import Aim, Direction, Kind
@@ -31,6 +32,13 @@ def test_a_case_can_ask_what_was_chosen(fixture: Make) -> None:
     assert run.checksum
     assert run.topology.name == "one-path"
     assert run.session is None
+
+
+def test_what_a_stack_cannot_is_unsupported(fixture: Make) -> None:
+    entry = fixture().result(Unsupported("stack older lacks join, which the case needs"), None)
+    assert entry.verdict is Verdict.UNSUPPORTED
+    assert entry.reason == "stack older lacks join, which the case needs"
+    assert entry.outcome is None
 
 
 @pytest.mark.parametrize("direction", list(Direction))

@@ -52,7 +52,7 @@ def test_every_run_has_an_entry_even_where_it_broke(done: Any) -> None:
     assert found.provenance.seconds > 0
     assert not found.provenance.interrupted
     assert found.provenance.command == (
-        f"mbtest run --content mine --out out 'mine.*' --seed 3 --jobs {found.provenance.jobs}"
+        f"mbtest run --content mine --out out --client linux 'mine.*' --seed 3 --jobs {found.provenance.jobs}"
     )
     captures = sorted(path.name for path in (done.out / "captures").iterdir())
     assert captures == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from mbtest import results
 from mbtest.errors import UsageError
-from mbtest.harness.launch import render
+from mbtest.harness.launch import default_jobs, render
 from mbtest.results import Verdict
 
 MBTEST = (sys.executable, "-m", "mbtest")
@@ -108,14 +109,17 @@ def test_a_run_directory_is_used_again_and_the_newest_is_pointed_to(own: Any) ->
     (run,) = own.results().runs
     assert [path.name for path in (own.out / "captures").iterdir()] == [Path(run.artifacts["capture"]).name]
     assert (own.out.parent / "latest").resolve() == own.out.resolve()
-    assert own.mbtest("run", "mine.*", "--content", "mine", "--out", "other").returncode == 0
+    assert (
+        own.mbtest("run", "mine.*", "--client", "linux", "--content", "mine", "--out", "other").returncode
+        == 0
+    )
     assert (own.out.parent / "latest").resolve().name == "other"
 
 
 def test_without_a_name_a_run_directory_is_named_after_the_time(own: Any) -> None:
     own.cases(CASE.format(said="", body="run(sends=1).expect(Outcome.MULTIPATH)"))
     for _ in range(2):
-        assert own.mbtest("run", "mine.*", "--content", "mine").returncode == 0
+        assert own.mbtest("run", "mine.*", "--client", "linux", "--content", "mine").returncode == 0
     folder = own.folder.parent / "results"
     found = sorted(path.name for path in folder.iterdir() if not path.is_symlink())
     assert len(found) == 2
@@ -173,6 +177,23 @@ def test_a_mistake_within_a_case_is_told_in_one_line(own: Any) -> None:
     assert "SplitSegments: size=0 is out of range; give 1 to 65535 octets" in told[0]
 
 
+@pytest.mark.parametrize(
+    ("network", "chosen", "waits", "jobs"),
+    [
+        ("namespaces", 4, False, 1),
+        ("namespaces", 50, False, 3),
+        ("namespaces", 1_000, False, 4),
+        ("namespaces", 30, True, 24),
+        ("simulated", 30, True, 1),
+        ("simulated", 1_000, False, 4),
+    ],
+)
+def test_processes_are_started_where_they_are_of_use(
+    network: Any, chosen: int, waits: bool, jobs: int
+) -> None:
+    assert default_jobs(network, chosen, waits, 4) == jobs
+
+
 # -- how it ends --------------------------------------------------------------------------------
 
 
@@ -207,7 +228,9 @@ def to_all(process: subprocess.Popen[str], number: signal.Signals) -> None:
 def test_an_interrupt_keeps_what_is_done(
     tmp_path: Path, send: Callable[[subprocess.Popen[str], signal.Signals], None], jobs: str
 ) -> None:
-    with started(tmp_path, "run", "nat.*", "sequence.*", "--jobs", jobs, "--out", "out") as process:
+    with started(
+        tmp_path, "run", "nat.*", "sequence.*", "--client", "linux", "--jobs", jobs, "--out", "out"
+    ) as process:
         send(process, signal.SIGINT)
         output, complaints = process.communicate(timeout=60)
     assert process.returncode == 2, output + complaints
@@ -236,7 +259,9 @@ def processes_of(session: int) -> list[int]:
 def test_killing_the_controller_leaves_no_process_no_interface_and_no_namespace(tmp_path: Path) -> None:
     interfaces = sorted(os.listdir("/sys/class/net"))
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").count(" nsfs ")
-    with started(tmp_path, "run", "nat.*", "sequence.*", "--jobs", "2", "--out", "out") as process:
+    with started(
+        tmp_path, "run", "nat.*", "sequence.*", "--client", "linux", "--jobs", "2", "--out", "out"
+    ) as process:
         workers = [os.pidfd_open(number) for number in processes_of(process.pid)]
         assert len(workers) == 3
         process.kill()
@@ -273,7 +298,10 @@ def test_an_ordinary_user_runs_cases_too(tmp_path: Path) -> None:
                 folder.chmod(0o755)
     environment = {**os.environ, "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
     finished = subprocess.run(
-        [*words, *MBTEST, "run", "sanity.one-octet", "handshake.syn-deleted", "--jobs", "2", "--out", "out"],
+        [
+            *words, *MBTEST, "run", "sanity.one-octet", "handshake.syn-deleted", "--client", "linux",
+            "--jobs", "2", "--out", "out",
+        ],
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (finished.returncode, finished.stderr) == (0, "")
@@ -282,17 +310,48 @@ def test_an_ordinary_user_runs_cases_too(tmp_path: Path) -> None:
     assert {run.verdict for run in found.runs} == {Verdict.PASS}
 
 
-def test_a_user_who_may_not_make_namespaces_is_told_how_to_allow_them(tmp_path: Path) -> None:
-    # In a user namespace of its own, root may set the limit for itself and then give up what it has.
-    script = (
-        "echo 0 >/proc/sys/user/max_user_namespaces; cd $1; "
-        "exec setpriv --bounding-set=-all --inh-caps=-all $0 -m mbtest run sanity.one-octet --out out"
-    )
-    finished = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", script, sys.executable, str(tmp_path)],
+# In a user namespace of its own, root may set the limit for itself and then give up what it has.
+FORBIDDEN = (
+    "echo 0 >/proc/sys/user/max_user_namespaces; cd $1; "
+    "exec setpriv --bounding-set=-all --inh-caps=-all $0 -m mbtest run sanity.one-octet --out out "
+)
+
+
+def run_forbidden(folder: Path, words: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a case as a user who may not make namespaces."""
+    return subprocess.run(
+        [
+            "unshare", "--user", "--map-root-user", "--net", "sh", "-c", FORBIDDEN + words, sys.executable,
+            str(folder),
+        ],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    line = refused(finished)
+
+
+def test_a_user_who_may_not_make_namespaces_is_told_how_to_allow_them(tmp_path: Path) -> None:
+    line = refused(run_forbidden(tmp_path))
     assert "run as root" in line
     assert "sysctl user.max_user_namespaces=10000" in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", ["--network simulated", "--client reference --server reference"])
+def test_such_a_user_runs_the_reference_endpoint(tmp_path: Path, words: str) -> None:
+    finished = run_forbidden(tmp_path, words)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    found = results.read(tmp_path / "out")
+    assert {(run.client, run.server) for run in found.runs} == {("reference", "reference")}
+    assert {run.network for run in found.runs} == {words.partition("k ")[2] or "namespaces"}
+    assert {run.verdict for run in found.runs} == {Verdict.PASS}
+
+
+def test_a_simulated_run_is_repeated_in_a_simulation(own: Any) -> None:
+    own.cases(CASE.format(said="", body="run(sends=1).expect(Outcome.MULTIPATH)"))
+    assert own.run("mine.*", "--network", "simulated").returncode == 0
+    (found,) = own.results().runs
+    assert "--client reference --server reference" in found.repeat
+    assert "--network simulated" in found.repeat
+    capture = (own.out / found.artifacts["capture"]).read_bytes()
+    repeat = [*MBTEST, *shlex.split(found.repeat)[1:], "--out", "again"]
+    assert subprocess.run(repeat, cwd=own.folder.parent, check=False, capture_output=True).returncode == 0
+    assert (own.folder.parent / "again" / found.artifacts["capture"]).read_bytes() == capture

@@ -71,7 +71,7 @@ def in_a_terminal(folder: Path, *words: str, **environment: str) -> str:
     return shown.decode(errors="replace")
 
 
-WORDS = ("run", "sanity.one-octet", "--family", "v4", "--out", "out")
+WORDS = ("run", "sanity.one-octet", "--client", "linux", "--family", "v4", "--out", "out")
 
 
 def test_a_terminal_gets_a_bar_and_colours(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mbtest
-from mbtest.harness.provenance import privileges, provenance, revision
+from mbtest.harness.provenance import privileges, processors, provenance, revision
 
 
 def git(folder: Path, *words: str) -> None:
@@ -38,6 +39,18 @@ def test_all_that_is_needed_to_make_the_runs_again() -> None:
     assert said.sysctls["net.mptcp.enabled"] == "1"
     assert said.processors >= 1
     assert said.privileges == privileges()
+
+
+def test_a_simulated_network_needed_no_privileges_and_no_kernel() -> None:
+    said = provenance(
+        started=0.0, seconds=1, command="mbtest run", seed=7, jobs=1, interrupted=False, network="simulated"
+    )
+    assert said.privileges == "none"
+    assert said.sysctls == {}
+
+
+def test_processors_are_those_that_may_be_used() -> None:
+    assert processors() == len(os.sched_getaffinity(0))
 
 
 def test_a_checkout_has_a_revision_and_says_whether_it_was_changed(checkout: Path) -> None:

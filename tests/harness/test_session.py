@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +15,7 @@ from mbtest.harness.session import STORM, boxes_of, run_seed, settings
 from mbtest.harness.workload import KIB, Workload
 from mbtest.middlebox import Aim, Direction, Kind, Middlebox
 from mbtest.results import Outcome
-from mbtest.wire import Segment
+from mbtest.wire import MpFail, Segment
 from middleboxes.drop import DropSegments
 from middleboxes.pass_through import PassThrough
 from middleboxes.strip import StripOptions
@@ -58,6 +61,46 @@ def test_a_session_tells_all_of_a_run(fixture: Make) -> None:
         for flow in host.flows.values()
         for half in (flow.sent, flow.received)
     )
+
+
+def simulated(fixture: Make, **chosen: object) -> RunFixture:
+    return fixture(network="simulated", stacks=("reference", "reference"), **chosen)
+
+
+def test_a_run_is_carried_out_in_virtual_time(fixture: Make) -> None:
+    began = time.monotonic()
+    box = DropSegments(aim=Aim(kinds=Kind.DATA))
+    trial = simulated(fixture)(box, client_sends=KIB, patience=60, limit=1_000)
+    assert trial.session.stuck.startswith("neither application got anywhere for 60 s")
+    assert trial.session.elapsed > 60_000_000
+    assert time.monotonic() - began < 20
+
+
+def test_a_simulated_run_is_the_same_again(fixture: Make, tmp_path: Path) -> None:
+    captures = []
+    for seed in (1, 1, 2):
+        run = simulated(fixture, topology_name="dual-homed-both", checksum=True, seed=seed)
+        session = run(StripOptions(MpFail), client_sends=64 * KIB, server_sends=KIB).session
+        assert session.stuck == ""
+        session.capture.write(tmp_path / "run.pcapng")
+        captures.append((tmp_path / "run.pcapng").read_bytes())
+    assert captures[0] == captures[1] != captures[2]
+
+
+def test_a_run_outside_of_the_main_thread_is_carried_out(fixture: Make) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        trial = pool.submit(simulated(fixture), client_sends=KIB).result()
+    assert trial.outcome is Outcome.MULTIPATH
+
+
+@pytest.mark.parametrize("stacks", [("linux", "reference"), ("reference", "linux"), ("reference",) * 2])
+def test_hosts_need_no_namespace_where_their_stack_is_attached(
+    fixture: Make, stacks: tuple[str, str]
+) -> None:
+    session = fixture(stacks=stacks, topology_name="dual-homed-client")(client_sends=64 * KIB).session
+    assert session.stuck == ""
+    assert [session.stacks[role].name for role in ("client", "server")] == list(stacks)
+    assert session.stream(Direction.TO_SERVER).received == 64 * KIB
 
 
 def test_boxes_are_copies_on_each_path(fixture: Make) -> None:

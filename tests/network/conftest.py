@@ -11,7 +11,7 @@ from mbtest.middlebox import Chain
 from mbtest.network import privileges
 from mbtest.network.namespaces import NamespaceNetwork
 from mbtest.network.timers import TimerHandle, Timers
-from mbtest.network.topology import Family, Topology, load_topology
+from mbtest.network.topology import Family, Role, Topology, load_topology
 
 IPPROTO_MPTCP = 262
 SECOND = 1_000_000
@@ -73,9 +73,10 @@ def build(topology: Callable[[str], Topology]) -> Iterator[Build]:
         chains: Mapping[str, Chain] | None = None,
         seed: int = 1,
         capture: bool = True,
+        attached: frozenset[Role] = frozenset(),
     ) -> NamespaceNetwork:
         wanted = topology(name) if isinstance(name, str) else name
-        network = NamespaceNetwork(wanted, family, chains or {}, seed, capture)
+        network = NamespaceNetwork(wanted, family, chains or {}, seed, capture, attached)
         network.__enter__()
         networks.append(network)
         return network

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from scapy.utils import RawPcapNgReader
 
-from mbtest.network.capture import LINKTYPE_RAW, Capture, read_capture
+from mbtest.network.capture import LINKTYPE_RAW, Capture, CaptureError, read_capture
 from mbtest.wire import Segment
 
 POINTS = ["c1-s1/client", "c1-s1/server", "c2-s1/client", "c2-s1/server"]
@@ -106,3 +107,82 @@ def test_a_long_run_is_written_within_a_second(tmp_path: Path) -> None:
     started = time.process_time()
     capture.write(tmp_path / "run.pcapng")
     assert time.process_time() - started < 1
+
+
+def refused(file: Path) -> str:
+    with pytest.raises(CaptureError) as error:
+        read_capture(file)
+    words = str(error.value)
+    assert words == f"{file}: {error.value.reason}; repeat the run to have its capture again"
+    assert "\n" not in words
+    return error.value.reason
+
+
+def test_a_capture_that_is_not_there(tmp_path: Path) -> None:
+    assert refused(tmp_path / "run.pcapng") == "No such file or directory"
+    assert refused(tmp_path) == "Is a directory"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"\x0a", b"not a capture, whatever its name", b"\x0a\x0d\x0d\x0a" * 9, b"\x1f\x8b" * 20, bytes(64)],
+)
+def test_what_is_no_capture(tmp_path: Path, octets: bytes) -> None:
+    file = tmp_path / "run.pcapng"
+    file.write_bytes(octets)
+    assert refused(file) == "not a whole pcapng file of mbtest: it breaks off at octet 0"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_capture_cut_short_anywhere_is_told_so(
+    capture: Capture, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.pcapng"
+    capture.write(file)
+    whole = file.read_bytes()
+    readable = []
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        with contextlib.suppress(CaptureError):
+            readable.append(len(read_capture(file)))
+    # Only where a block ends has the file an end like any other: after the head, four points, two frames.
+    assert readable == [0, 0, 0, 0, 0, 1, 2]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_block_of_two_lengths(capture: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "run.pcapng"
+    capture.write(file)
+    octets = bytearray(file.read_bytes())
+    octets[-2] ^= 0xFF
+    file.write_bytes(octets)
+    assert "it breaks off at octet" in refused(file)
+
+
+def block(kind: int, body: bytes) -> bytes:
+    total = (len(body) + 12).to_bytes(4, "little")
+    return kind.to_bytes(4, "little") + total + body + total
+
+
+SECTION = block(0x0A0D0D0A, b"\x4d\x3c\x2b\x1a\x01\0\0\0" + b"\xff" * 8)
+NAMELESS = block(1, b"\x65\0\0\0\0\0\0\0")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "says"),
+    [
+        (NAMELESS + block(6, bytes(12) + b"\4\0\0\0" * 2 + b"abcd"), "or its interface no name"),
+        (NAMELESS + block(3, b"\4\0\0\0abcd"), "it has no time"),
+        (
+            block(1, b"\x65\0\0\0\0\0\0\0\2\0\3\0\xff\xff\xff\0")
+            + block(6, bytes(12) + b"\4\0\0\0" * 2 + b"abcd"),
+            "'utf-8' codec",
+        ),
+    ],
+)
+def test_a_capture_of_another_program(tmp_path: Path, blocks: bytes, says: str) -> None:
+    file = tmp_path / "run.pcapng"
+    file.write_bytes(SECTION + blocks)
+    reason = refused(file)
+    assert reason.startswith("not written by mbtest: frame 1: ")
+    assert says in reason

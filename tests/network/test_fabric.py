@@ -233,6 +233,20 @@ def test_a_packet_that_a_link_loses_says_so_where_it_entered(topology: Load, clo
     assert bench.fabric.lost == {"c1-s1 to_server: lost by the link (stated loss 100 %)": 1}
 
 
+def test_what_a_link_does_beside_losing_says_so_where_it_entered(topology: Load, clock: JumpingClock) -> None:
+    stated_path = stated(topology("one-path"), duplicate=1.0, reorder=1.0, reorder_by_us=500)
+    bench = Bench(stated_path, clock)
+    raw = packet(C1, S1)
+    bench.enter("c1", raw)
+    clock.run_until(1_000)
+    assert bench.sent["s1"] == [raw, raw]
+    assert bench.frames()[1:] == [("c1-s1/server", True, 1)] * 2
+    assert bench.capture is not None
+    held = "held back by the link for 500 us (stated reordering 100 %)"
+    assert bench.capture.comments(1) == ("doubled by the link (stated duplication 100 %)", held, held)
+    assert not bench.fabric.lost
+
+
 def test_the_same_seed_loses_the_same_packets_each_way(topology: Load, clock: JumpingClock) -> None:
     lossy = stated(topology("one-path"), loss=0.5)
     fates = []

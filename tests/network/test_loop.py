@@ -134,6 +134,14 @@ def test_the_end_of_each_round_comes_after_its_callbacks_and_timers(loop: Loop) 
     assert order[-2:] == ["timer", "end"]
 
 
+def test_what_was_given_last_ends_a_round_first(loop: Loop) -> None:
+    order: list[str] = []
+    for name in ("network", "stack", "another"):
+        loop.at_round_end(lambda name=name: order.append(name))  # type: ignore[misc]
+    loop.run(lambda: bool(order), loop.now + LONG)
+    assert order == ["another", "stack", "network"]
+
+
 def test_the_garbage_collector_rests_while_the_loop_runs(loop: Loop) -> None:
     assert gc.isenabled()
     resting = []

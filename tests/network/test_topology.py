@@ -68,6 +68,9 @@ def test_a_path_of_which_nothing_is_stated_is_ideal(write_topology: Write) -> No
         ('rate = "1Mbit/s"\nqueue = "64KiB"', "queue_bytes", 65_536),
         ('rate = "1Mbit/s"\nqueue = "2kB"', "queue_bytes", 2_000),
         ("loss = 0.01", "loss", 0.01),
+        ('reorder = 0.02\nreorder_by = "1.5ms"', "reorder", 0.02),
+        ('reorder = 0.02\nreorder_by = "1.5ms"', "reorder_by_us", 1_500),
+        ("duplicate = 1", "duplicate", 1.0),
     ],
 )
 def test_quantities_are_read_with_their_unit(
@@ -101,6 +104,12 @@ MISTAKES = [
     (GOOD + "loss = 1.5", "paths[0].loss", "0 to 1"),
     (GOOD + "loss = nan", "paths[0].loss", "0 to 1"),
     (GOOD + 'loss = "1%"', "paths[0].loss", "expected float"),
+    (GOOD + 'reorder = -0.1\nreorder_by = "1ms"', "paths[0].reorder", "0 to 1"),
+    (GOOD + "reorder = 0.1", "paths[0].reorder", 'reorder_by = "1ms"'),
+    (GOOD + 'reorder_by = "1ms"', "paths[0].reorder_by", "add reorder"),
+    (GOOD + 'reorder = 0.1\nreorder_by = "0ms"', "paths[0].reorder_by", "write a longer one, such as '1ms'"),
+    (GOOD + 'reorder = 0.1\nreorder_by = "soon"', "paths[0].reorder_by", "'1ms'"),
+    (GOOD + "duplicate = 2", "paths[0].duplicate", "0 to 1"),
     (changed('client = "c1"', 'client = "c2"'), "paths[0].client", "did you mean 'c1'?"),
     (changed('server = "s1"', 'server = "c1"'), "paths[0].server", "the server has no interface 'c1'"),
     (GOOD + GOOD[GOOD.index("[[paths]]") :], "paths[1].name", "rename one"),

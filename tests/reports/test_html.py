@@ -15,7 +15,8 @@ import pytest
 from mbtest.errors import UsageError
 from mbtest.results import BoxUse, Evidence, Fallback, Finding, Level, Outcome, StackState, Stream, Verdict
 from mbtest.wire import ACK, PSH, MptcpOption, UnknownOption
-from reports.html import NEEDS_A_LOOK, VERDICTS, render
+from reports.html import render
+from reports.matrix import NEEDS_A_LOOK, VERDICTS
 
 CHROMIUM = shutil.which("chromium")
 HOSTILE = "</script><script>boom()</script><img src=x onerror=boom()>'\"&lt;{{ 7*7 }}\u2028]]>-->"
@@ -129,20 +130,69 @@ def test_variants_that_share_an_outcome_are_one_entry(directory, found, run):
     assert "IPv4 → →c ← ←c IPv6 → →c ← ←c" in page.text
 
 
-def test_the_matrix_has_a_column_for_each_pair_and_family(directory, found, run):
+def test_the_matrix_has_a_column_for_each_family_of_the_only_pair(directory, found, run):
     runs = [
         run(1, id="a", artifacts={}),
         run(1, id="b", family="v6", outcome=Outcome.FELL_BACK, fallback=Fallback.IN_HANDSHAKE, artifacts={}),
-        run(10, id="c", server="tcp", outcome=None, verdict=Verdict.UNSUPPORTED, artifacts={}),
+        run(10, id="c", outcome=None, verdict=Verdict.UNSUPPORTED, artifacts={}),
         run(2, id="d", topic="splitting", title="Split.", artifacts={}),
     ]
     page = read(directory(found(runs)))
     labels = [attributes["data-label"] for tag, attributes in page.elements if "data-label" in attributes]
-    assert labels[:3] == ["linux → linux, IPv4", "linux → linux, IPv6", "linux → tcp, IPv4"]
+    assert labels[:2] == ["linux → linux, IPv4", "linux → linux, IPv6"]
     assert page.text.index("handshake.example-1 ") < page.text.index("handshake.example-10 ")
     assert "– unsupported" in page.text
+    assert "pairs differ" not in page.text
     marks = [attributes for tag, attributes in page.elements if attributes.get("class") == "mark"]
     assert "pass, fell back in the handshake" in [words["title"].partition(":")[0] for words in marks]
+
+
+def test_stack_pairs_stand_side_by_side(directory, found, run):
+    other = {"server": "reference", "artifacts": {}}
+    runs = [
+        run(1, id="a", artifacts={}),
+        run(1, id="b", family="v6", artifacts={}),
+        run(2, id="c", artifacts={}),
+        run(1, id="d", **other),
+        run(1, id="e", family="v6", verdict=Verdict.FAIL, outcome=Outcome.RESET, **other),
+        run(2, id="f", **other),
+    ]
+    page = read(directory(found(runs)))
+    labels = [attributes["data-label"] for tag, attributes in page.elements if "data-label" in attributes]
+    assert labels == ["linux → linux", "linux → reference"] * 2
+    assert "linux → linux ✓ pass 3" in page.text
+    assert "linux → reference ✓ pass 2 ✗ fail 1" in page.text
+    assert "The pairs differ in 1 case." in page.text
+    row = page.text[page.text.index("example-1 pairs differ") :]
+    assert "✓ pass multipath IPv4 → IPv6 → ✗ fail reset IPv6 → ✓ pass multipath IPv4 →" in row
+    assert "example-2 pairs differ" not in page.text
+    rows = [attributes["class"] for tag, attributes in page.elements if tag == "tr" and "class" in attributes]
+    assert rows == ["topic", "row differs", "row"]
+
+
+@needs_chromium
+def test_cases_in_which_pairs_differ_can_be_had_alone(directory, found, run, tmp_path):
+    runs = [
+        run(number, id=f"{number}/{client}", client=client, artifacts={}, outcome=outcome)
+        for client, outcome in (("linux", Outcome.MULTIPATH), ("reference", Outcome.FELL_BACK))
+        for number in (1, 2)
+        if number == 1 or client == "linux"
+    ]
+    file = render(directory(found(runs)))
+    dom, complaints = browse(file, tmp_path, {"agreement": "differ", "family": "v4"})
+    assert complaints == []
+    assert "2 of 3 runs" in dom
+    assert re.findall(r'<tr class="row[^"]*"( hidden)?', dom) == ["", " hidden"]
+    # Columns of whole pairs stay, whatever family is looked for.
+    assert not re.findall(r'<td class="column"[^>]* hidden', dom)
+    dom, _ = browse(file, tmp_path, {"pair": "reference → linux"})
+    assert len(re.findall(r'<t[dh] [^>]*class="column[^>]* hidden', dom)) == 3
+
+
+def test_a_simulated_network_is_told(directory, found, run):
+    words = "in a simulated network"
+    assert words in read(directory(found([run(network="simulated", artifacts={})]))).text
+    assert words not in read(directory(found([run(artifacts={})]))).text
 
 
 def test_zero_runs(directory, found):
@@ -253,8 +303,11 @@ def test_filters_and_the_open_run_come_from_the_address(directory, found, run, c
     runs = [
         run(0, id="one", family="v4"),
         run(0, id="two", family="v6", verdict=Verdict.FAIL, outcome=Outcome.STALLED, reason="nothing moves"),
-        run(1, id="three", family="v6", artifacts={}),
-    ]
+        run(
+            1, id="three", family="v6", artifacts={},
+            stacks={"client": StackState("reference", True, {"MP_FAIL": 3}, {}, ("1.5 MP_FAIL: <b>",))},
+        ),
+    ]  # fmt: skip
     file = render(directory(found(runs), {"captures/0.pcapng": conversation.capture}))
 
     dom, complaints = browse(file, tmp_path, {"family": "v6", "verdict": "fail"})
@@ -285,6 +338,9 @@ def test_filters_and_the_open_run_come_from_the_address(directory, found, run, c
     dom, complaints = browse(file, tmp_path, {"run": "three"}, size="390,844")
     assert complaints == []
     assert "No capture of this run was kept." in dom
+    opened = Page(dom[dom.index('<article id="run"') :])
+    assert "MPTCP counters that moved client: reference MP_FAIL 3" in opened.text
+    assert "What the client noted (1) 1.5 MP_FAIL: <b>" in opened.text
 
     dom, complaints = browse(file, tmp_path, {"run": "of another report"})
     assert complaints == []

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import gc
-
-import pytest
-
 from mbtest.wire import ACK, RST, MpCapable, MptcpOption
 from reports.ladder import FIRST_FRAMES, LAST_FRAMES, MOST_KEPT, MOST_SHOWN, Elision, Row, ladder_of
 
@@ -90,15 +86,14 @@ def test_a_subflow_is_introduced(talk, tmp_path):
     assert ladder.paths == ["c1-s1"]
 
 
-# scapy leaves a file that it refuses to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_capture_that_is_not_there_or_is_none(talk, tmp_path):
     assert ladder_of(tmp_path / "none.pcapng").problem == "The capture of this run is not there."
     for octets in (b"", b"not a capture, whatever its name", b"\x0a\x0d\x0d\x0a" * 9):
         file = tmp_path / "bad.pcapng"
         file.write_bytes(octets)
-        assert ladder_of(file).problem.startswith("The capture of this run cannot be read")
-    gc.collect()
+        problem = ladder_of(file).problem
+        assert problem.startswith("The capture of this run cannot be read: not a whole pcapng file")
+        assert str(tmp_path) not in problem
 
 
 def test_an_empty_capture_has_no_rows(talk, tmp_path):

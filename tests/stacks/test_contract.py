@@ -7,8 +7,11 @@ import inspect
 import msgspec
 import pytest
 
-from mbtest.stacks import STACKS, Capability, Connection, ConnectionLost, Host, Settings, Stack
+from mbtest.errors import UsageError
+from mbtest.network.contract import BACKENDS
+from mbtest.stacks import STACKS, Capability, Connection, ConnectionLost, Host, Settings, Stack, stack
 from mbtest.stacks.linux import LinuxHost, SocketConnection
+from mbtest.stacks.reference import ReferenceConnection, ReferenceHost
 
 
 def methods(protocol: type) -> dict[str, list[str]]:
@@ -22,16 +25,33 @@ def methods(protocol: type) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", STACKS)
 def test_every_stack_has_what_is_asked(name: str) -> None:
-    stack = STACKS[name]
-    assert stack.name == name
-    assert stack.summary
-    assert "\n" not in stack.summary
-    assert stack.capabilities() <= frozenset(Capability)
+    found = stack(name)
+    assert found is stack(name)
+    assert found.name == name
+    assert found.summary
+    assert "\n" not in found.summary
+    assert found.capabilities() <= frozenset(Capability)
+    assert frozenset() < found.backends <= frozenset(BACKENDS)
+    # A kernel lives in a namespace, and nothing else does.
+    assert found.attached == ("simulated" in found.backends)
     for method, parameters in methods(Stack).items():
-        assert list(inspect.signature(getattr(type(stack), method)).parameters) == parameters
+        assert list(inspect.signature(getattr(type(found), method)).parameters) == parameters
 
 
-@pytest.mark.parametrize(("form", "protocol"), [(LinuxHost, Host), (SocketConnection, Connection)])
+def test_a_stack_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match="no stack 'bsd'; there are linux, tcp, reference"):
+        stack("bsd+profile")
+
+
+@pytest.mark.parametrize(
+    ("form", "protocol"),
+    [
+        (LinuxHost, Host),
+        (SocketConnection, Connection),
+        (ReferenceHost, Host),
+        (ReferenceConnection, Connection),
+    ],
+)
 def test_what_a_stack_makes_has_what_is_asked(form: type, protocol: type) -> None:
     for method, parameters in methods(protocol).items():
         assert list(inspect.signature(getattr(form, method)).parameters) == parameters

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 import pytest
 
 from mbtest import content
-from mbtest.errors import HarnessError, UsageError
+from mbtest.errors import HarnessError
 from mbtest.harness.topologies import topology
 from mbtest.network.namespaces import NamespaceNetwork
-from mbtest.stacks import STACKS, Capability, ConnectionLost, Settings, stack
+from mbtest.stacks import Capability, ConnectionLost, Settings, stack
 from mbtest.stacks.linux import read_counters, read_sysctls
 
 content.use()
@@ -162,9 +162,10 @@ def test_counters_are_of_both_families(network):
 def test_what_the_stacks_are():
     assert stack("linux").capabilities() == frozenset(Capability)
     assert stack("tcp").capabilities() == frozenset()
-    assert {name: found.lacks() for name, found in STACKS.items()} == {"linux": None, "tcp": None}
-    with pytest.raises(UsageError, match="there are linux, tcp"):
-        stack("bsd")
+    for name in ("linux", "tcp"):
+        assert stack(name).lacks() is None
+        assert stack(name).backends == {"namespaces"}
+        assert not stack(name).attached
 
 
 def test_a_kernel_with_mptcp_disabled_says_so_in_one_line():
@@ -186,4 +187,5 @@ def test_a_kernel_with_mptcp_disabled_says_so_in_one_line():
     assert "MPTCP is disabled" in linux
     assert "sysctl net.mptcp.enabled=1" in linux
     assert "--client tcp --server tcp" in linux
+    assert "--network simulated" in linux
     assert tcp == "None"
