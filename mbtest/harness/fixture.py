@@ -150,6 +150,8 @@ class RunFixture:
         patience: float = 5.0,
         limit: float = 40.0,
         sysctls: Mapping[str, str] | None = None,
+        endpoint: Mapping[Role, Mapping[str, object]] | None = None,
+        grace: float = 1.0,
         backup: bool = False,
     ) -> Trial:
         """Carry the run out, and return it judged.
@@ -157,7 +159,10 @@ class RunFixture:
         sends, answers: octets that the sender and the receiver of the run's direction send; or
         client_sends, server_sends by name; or a whole workload. subflows: further ones that are
         intended, by default as many as the topology has to give. patience, limit: seconds without
-        progress, and in all, after which the run is stuck, on the run's clock. Raises HarnessError.
+        progress, and in all, after which the run is stuck, on the run's clock. endpoint: settings of the
+        reference endpoint by host, as `{"client": {"scheduler": "round-robin"}}`. grace: seconds without
+        progress, after one application was told of an error, that the other has to be told in.
+        Raises HarnessError.
         """
         if self._trial is not None:
             raise HarnessError(f"{self.case.id}: a case calls run() once")
@@ -179,6 +184,8 @@ class RunFixture:
             patience=patience,
             limit=limit,
             sysctls=dict(sysctls or {}),
+            endpoint=dict(endpoint or {}),
+            grace=grace,
             backup=backup,
             network=self.network,
         )

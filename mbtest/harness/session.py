@@ -50,6 +50,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sysctls: Mapping[str, str]
     backup: bool
     network: Backend = "namespaces"
+    endpoint: Mapping[Role, Mapping[str, object]] = {}
+    """Settings of the reference endpoint, by host, beyond those that every stack has."""
+    grace: float = 1.0
+    """Seconds without progress, after one application was told of an error, that the other has to be told."""
 
     def stack(self, role: Role) -> str:
         """Return the name of a host's stack."""
@@ -183,6 +187,7 @@ def settings(plan: Plan, role: Role) -> Settings:
         accept_signals=plan.subflows if role == "client" else 0,
         subflows=plan.subflows,
         backup=plan.backup,
+        endpoint=plan.endpoint.get(role, {}),
         sysctls=plan.sysctls,
     )
 
@@ -216,7 +221,7 @@ def _run_applications(
         if wrong_since is not None and loop.now - wrong_since > CORRUPT:
             return True
         lost = client.error or server.error
-        if lost and (server.connection is None or loop.now - since > SECOND):
+        if lost and (server.connection is None or loop.now - since > plan.grace * SECOND):
             return True
         return frames - frames_then > STORM
 

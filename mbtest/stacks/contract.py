@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How many further subflows are allowed."""
     backup: bool = False
     """Ask for further subflows to be backups."""
+    endpoint: Mapping[str, object] = {}
+    """Fields of `endpoint.Configuration`, for the reference endpoint; other stacks take no notice."""
     sysctls: Mapping[str, str] = {}
     """Kernel settings of the host's namespace, as `net.ipv4.tcp_sack`; for stacks of the kernel."""
 

@@ -16,7 +16,7 @@ import msgspec
 
 from mbtest.endpoint import PROFILES, Configuration, Endpoint, Event, Kind
 from mbtest.endpoint import Connection as EndpointConnection
-from mbtest.errors import HarnessError, UsageError
+from mbtest.errors import HarnessError, LocalProtocolError, UsageError
 from mbtest.network.contract import Backend, Network
 from mbtest.network.fabric import Transmit
 from mbtest.network.timers import TimerHandle
@@ -271,16 +271,25 @@ class Reference:
         return frozenset(Capability)
 
     def configuration(self, settings: Settings) -> Configuration:
-        """Return what a run's settings come to; sysctls are of kernels."""
-        return msgspec.structs.replace(
-            self._plain,
-            checksum=settings.checksum,
-            join_from=settings.join_from,
-            signal=settings.signal,
-            accept_signals=settings.accept_signals,
-            subflows=settings.subflows,
-            backup=settings.backup,
-        )
+        """Return what a run's settings come to; sysctls are of kernels. Raises UsageError."""
+        fields: dict[str, object] = {
+            "checksum": settings.checksum,
+            "join_from": settings.join_from,
+            "signal": settings.signal,
+            "accept_signals": settings.accept_signals,
+            "subflows": settings.subflows,
+            "backup": settings.backup,
+        }
+        try:
+            return msgspec.structs.replace(self._plain, **(fields | dict(settings.endpoint)))
+        except TypeError:
+            known = set(self._plain.__struct_fields__)
+            wrong = ", ".join(sorted(set(settings.endpoint) - known))
+            raise UsageError(
+                f"endpoint={{...}}: no setting {wrong}; there are {', '.join(sorted(known))}"
+            ) from None
+        except LocalProtocolError as error:
+            raise UsageError(f"endpoint={{...}}: {error}") from None
 
     def start(self, network: Network, role: Role, settings: Settings) -> ReferenceHost:
         """Put an endpoint on a host. Raises HarnessError."""

@@ -341,3 +341,18 @@ def test_an_unknown_profile_lists_those_there_are() -> None:
         assert all(name in str(refused.value) for name in profiles())
     with pytest.raises(UsageError, match="stack linux has no profiles; `reference"):
         stack("linux+nothing")
+
+
+def test_settings_of_the_endpoint_alone() -> None:
+    """They win over what every stack is asked for."""
+    settings = Settings(checksum=True, endpoint={"checksum": False, "mtu": 1280})
+    configuration = Reference().configuration(settings)
+    assert (configuration.checksum, configuration.mtu) == (False, 1280)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"), [({"colour": 1}, "no setting colour; there are"), ({"mtu": 10}, "mtu=10; 576 to 65535")]
+)
+def test_a_wrong_setting_of_the_endpoint_is_named(endpoint: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Reference().configuration(Settings(endpoint=endpoint))
