@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mbtest.endpoint.configuration import SECOND, Address
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 REPEAT_AFTER = 1 * SECOND
 """How long an echo is waited for; RFC 8684 §3.4.1 leaves it to local policy."""
 ATTEMPTS = 3
+MOST_AT_ONCE = 2
+"""Duplicate ACKs in a row for signals alone: no more (RFC 8684 §3.4.1)."""
+PACE = SECOND // 5
+"""Between ACKs for signals alone, where there are more."""
 PROBE = 2
 """Retransmission timeouts that a path which is to be removed has to show signs of life (§3.4.2)."""
 MOST_IDS = 256
@@ -60,12 +65,15 @@ class Addresses:
 
     # -- Announcing -----------------------------------
 
-    def announce(self, address: Address, port: int | None, now: int) -> None:
-        """Tell the peer of an address, until it echoes it (§3.4.1)."""
+    def announce_all(self, addresses: Sequence[Address], port: int | None, now: int) -> None:
+        """Tell the peer of addresses, each until it echoes it (§3.4.1)."""
         connection = self._connection
-        identifier = self.own_id(address)
-        proof = add_addr_hmac(connection.own_key, connection.peer_key or 0, identifier, address, port or 0)
-        self._announced[identifier] = _Announcement(AddAddr(identifier, address, port, proof), 0, now)
+        for address in addresses:
+            identifier = self.own_id(address)
+            proof = add_addr_hmac(
+                connection.own_key, connection.peer_key or 0, identifier, address, port or 0
+            )
+            self._announced[identifier] = _Announcement(AddAddr(identifier, address, port, proof), 0, now)
         self._repeat(now)
 
     def remove(self, address: Address, now: int) -> None:
@@ -87,8 +95,12 @@ class Addresses:
             self._announced.clear()
             return
         subflows = connection.usable()
+        sent = 0
         for identifier, known in list(self._announced.items()):
             if known.again_at > now:
+                continue
+            if sent == MOST_AT_ONCE:
+                self._announced[identifier] = known._replace(again_at=now + PACE)
                 continue
             if known.attempts >= ATTEMPTS:
                 del self._announced[identifier]
@@ -96,6 +108,7 @@ class Addresses:
                 continue
             self._announced[identifier] = _Announcement(known.option, known.attempts + 1, now + REPEAT_AFTER)
             if subflows:
+                sent += 1
                 subflows[0].acknowledge(now, known.option)
 
     # -- Listening -----------------------------------
@@ -133,7 +146,8 @@ class Addresses:
             return
         self.peer[option.address_id] = (option.address, port)
         self.failed.discard((option.address, port))
-        if known_peer is not None and known_peer[1] == port and self._is_connected(option.address_id):
+        # §3.4: a subflow that the peer opened from there has brought the ID already; another port is news.
+        if (known_peer is None or known_peer[1] == port) and self._is_connected(option.address_id):
             return
         connection.tell(
             Kind.ADDRESS, f"ID {option.address_id}: {option.address}:{port}", "RFC 8684 §3.4.1", subflow

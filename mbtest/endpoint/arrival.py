@@ -102,6 +102,8 @@ def _arrive_in_syn_sent(subflow: Subflow, segment: Segment, now: int) -> None:
         return
     if segment.rst:
         if segment.has_ack:
+            # Its options say why a join is refused (RFC 8684 §3.6).
+            subflow.owner.signals_arrived(subflow, segment, now)
             subflow.over(now, "ECONNREFUSED")
         return
     if not segment.syn:

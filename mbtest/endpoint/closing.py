@@ -91,7 +91,7 @@ class Ending:
             if connection.incoming.take_fin():
                 self.fin_taken(now)
             return
-        if connection.closing.state in DONE or len(connection.usable()) > 1:
+        if connection.closing.state in DONE or any(other is not subflow for other in connection.usable()):
             subflow.finish(now)
         elif not connection.incoming.ended and self.linger_at is None:
             self.linger_at = now + connection.configuration.linger
@@ -207,6 +207,13 @@ class Ending:
             connection.stop_data_timer()
             self.linger_at = now + connection.configuration.linger
             connection.last_error = why or "ETIMEDOUT"
+
+    def made_whole(self, now: int) -> None:
+        """A subflow came where there was none (RFC 8684 §3.3.3, "break before make")."""
+        self.linger_at = None
+        connection = self._connection
+        if connection.outgoing.una < connection.sent_end:
+            connection.set_data_timer(now)
 
     # -- Time -----------------------------------
 

@@ -208,7 +208,7 @@ class Connection:
 
     def announce(self, address: Address, now: int, port: int | None = None) -> None:
         """Announce an own address (RFC 8684 §3.4.1)."""
-        self.addresses.announce(address, port, now)
+        self.addresses.announce_all((address,), port, now)
 
     def remove(self, address: Address, now: int) -> None:
         """Withdraw an own address (RFC 8684 §3.4.2)."""
@@ -287,6 +287,7 @@ class Connection:
     def joined(self, subflow: Subflow) -> None:
         """A further subflow can carry data."""
         self.tell(Kind.SUBFLOW, f"{subflow.local} to {subflow.remote}", "RFC 8684 §3.2", subflow)
+        self.ending.made_whole(subflow.now)
 
     def dss_arrived(self) -> None:
         """The first DSS came: MPTCP passes, and further subflows are possible (RFC 8684 §3.1)."""

@@ -12,7 +12,7 @@ from mbtest.wire.checksum import PROTOCOL_TCP, ones_sum
 from mbtest.wire.ip import ICMP, ICMPV6, IPV4_FIXED, IPV6_FIXED, Packet
 
 _HEAD = 8
-"""Octets of an ICMP error before the quoted packet; and of the quoted TCP header up to its sequence number."""
+"""Octets of an ICMP error before the quoted packet; and of the quoted TCP header that are needed."""
 _FRAGMENTATION_NEEDED = b"\x03\x04"
 _PACKET_TOO_BIG = b"\x02\x00"
 LEAST = {4: 68, 6: 1_280}
@@ -33,7 +33,7 @@ class TooBig(NamedTuple):
 
 
 def too_big(packet: Packet) -> TooBig | None:
-    """Return what an ICMP error says of a segment that was too long; None where it is none, or not plausible."""
+    """Return what an ICMP error says of a segment that was too long; None where it is none or cannot be."""
     message = packet.raw[packet.transport : packet.end]
     quote = message[_HEAD:]
     if packet.version == 4:

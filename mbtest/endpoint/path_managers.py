@@ -42,8 +42,8 @@ class Signal(NoPaths):
 
     def confirmed(self, connection: Connection, now: int) -> None:
         """See `PathManager`."""
-        for address in connection.configuration.signal:
-            connection.addresses.announce(address, connection.configuration.signal_port, now)
+        configuration = connection.configuration
+        connection.addresses.announce_all(configuration.signal, configuration.signal_port, now)
 
 
 class Default(Signal):
