@@ -82,6 +82,20 @@ def test_data_grows(run: RunFixture) -> None:
     became_tcp(run, session)
 
 
+@case("payload.longer-without-timestamps", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+def test_data_grows_without_timestamps(run: RunFixture) -> None:
+    """As payload.longer, without TCP timestamps: MP_FAIL finds room beside a DSS with a DATA_FIN."""
+    box = RewritePayload(at=40 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
+    session = run(
+        box,
+        sends=48 * KIB,
+        sysctls={"net.ipv4.tcp_timestamps": "0"},
+        endpoint={"client": {"timestamps": False}, "server": {"timestamps": False}},
+    )
+
+    became_tcp(run, session)
+
+
 @case("payload.shorter", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_data_shrinks(run: RunFixture) -> None:
     """A gateway cuts 7 octets out at 40 KiB: MP_FAIL, infinite mapping, regular TCP."""

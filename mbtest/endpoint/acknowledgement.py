@@ -34,7 +34,6 @@ def take(
     if acknowledgement < out.una:
         return
     blocks = _blocks(subflow, segment) if subflow.sack and out.under_way else []
-    flight = out.in_flight
     advance = acknowledgement - out.una
     window = segment.window << subflow.send_shift
     duplicate = (
@@ -50,7 +49,7 @@ def take(
         subflow.rtt.progress()
         subflow.persist_at = None
         subflow.retransmit_at = now + subflow.rtt.rto if out.under_way else None
-        subflow.congestion.acked(advance, flight, now)
+        subflow.congestion.acked(advance, subflow.filled, now)
     at_once = _recover(subflow, result, duplicate, segment)
     if advance:
         # The connection first: to it, a FIN that is acknowledged is a stream that has ended well.

@@ -18,6 +18,8 @@ from mbtest.wire.packet import ACK, RST, Segment
 
 PAWS_IDLE = 24 * 24 * 3600 * SECOND
 """After this long without a segment a timestamp says nothing (RFC 7323 §5.5)."""
+CHALLENGES, CHALLENGE_PERIOD = 10, 5 * SECOND
+"""At most so many ACKs in answer to what is not acceptable in so long, on each subflow (RFC 5961 §7)."""
 NO_MORE_DATA = frozenset({Tcp.CLOSE_WAIT, Tcp.CLOSING, Tcp.LAST_ACK, Tcp.TIME_WAIT})
 
 
@@ -72,7 +74,7 @@ def arrive(subflow: Subflow, segment: Segment, now: int) -> None:
         return
     # Fourth, SYN: never taken at its word (RFC 5961 §4.2).
     if segment.syn:
-        subflow.challenge(now)
+        _challenge(subflow, now)
         return
     # Fifth, ACK.
     if not segment.has_ack:
@@ -133,7 +135,7 @@ def _take_syn_again(subflow: Subflow, segment: Segment, offset: int, now: int) -
         # §3.10.7.4, fourth: back to LISTEN. The peer has forgotten about the first one.
         subflow.over(now, "ECONNRESET")
     else:
-        subflow.challenge(now)
+        _challenge(subflow, now)
 
 
 def _synchronised(subflow: Subflow, segment: Segment, now: int) -> None:
@@ -209,7 +211,16 @@ def _answer(subflow: Subflow, segment: Segment, now: int) -> None:
     if segment.sequence_length and not segment.syn:
         subflow.acknowledge(now)
     else:
-        subflow.challenge(now)
+        _challenge(subflow, now)
+
+
+def _challenge(subflow: Subflow, now: int) -> None:
+    """Answer with an ACK, as far as the limit allows (RFC 5961 §3.2, §4.2, §5.2)."""
+    if now - subflow.challenged_at >= CHALLENGE_PERIOD:
+        subflow.challenged_at, subflow.challenges = now, 0
+    subflow.challenges += 1
+    if subflow.challenges <= CHALLENGES:
+        subflow.acknowledge(now)
 
 
 def _take_reset(subflow: Subflow, segment: Segment, offset: int, now: int) -> None:
@@ -221,7 +232,7 @@ def _take_reset(subflow: Subflow, segment: Segment, offset: int, now: int) -> No
         if not subflow.is_over:
             subflow.over(now, "ECONNREFUSED" if passive else "ECONNRESET")
     elif subflow.receive_next < offset < subflow.advertised:
-        subflow.challenge(now)
+        _challenge(subflow, now)
 
 
 def _ack_is_acceptable(subflow: Subflow, segment: Segment, acknowledgement: int, now: int) -> bool:

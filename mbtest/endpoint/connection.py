@@ -21,9 +21,14 @@ from mbtest.endpoint.sending import Sending
 from mbtest.endpoint.states import CLOSING, MODE, Closing, ClosingEvent, Machine, Mode, ModeEvent
 from mbtest.endpoint.stream import ReceiveStream, SendStream
 from mbtest.endpoint.subflow import HANDSHAKE, Subflow
+from mbtest.errors import LocalProtocolError
 from mbtest.wire.keys import initial_data_sequence_number, token
 from mbtest.wire.mptcp import MpPrio
 from mbtest.wire.packet import Segment
+
+
+CAN_SIGNAL = frozenset({Mode.CONFIRMING, Mode.MULTIPATH})
+"""Modes in which options beside the DSS may be sent."""
 
 
 class Home(Protocol):
@@ -185,7 +190,13 @@ class Connection:
     def join(
         self, local: Address, remote: Address, port: int, now: int, *, remote_id: int = 0, own_port: int = 0
     ) -> Subflow | None:
-        """Open a subflow (RFC 8684 §3.2); return None where the rules or a limit forbid it."""
+        """Open a subflow (RFC 8684 §3.2); return None where the rules or a limit forbid it.
+
+        Raises LocalProtocolError for an address that is not the host's.
+        """
+        if local not in self.own_addresses:
+            own = ", ".join(str(address) for address in self.own_addresses)
+            raise LocalProtocolError(f"{local} is not of this host; its addresses are {own}")
         initial = self.initial
         if self.mode.state is not Mode.MULTIPATH or initial is None or self.is_ending:
             return None
@@ -208,16 +219,19 @@ class Connection:
 
     def announce(self, address: Address, now: int, port: int | None = None) -> None:
         """Announce an own address (RFC 8684 §3.4.1)."""
-        self.addresses.announce_all((address,), port, now)
+        if self.mode.state in CAN_SIGNAL:
+            self.addresses.announce_all((address,), port, now)
 
     def remove(self, address: Address, now: int) -> None:
         """Withdraw an own address (RFC 8684 §3.4.2)."""
-        self.addresses.remove(address, now)
+        if self.mode.state in CAN_SIGNAL:
+            self.addresses.remove(address, now)
 
     def set_backup(self, subflow: Subflow, backup: bool, now: int) -> None:
         """Ask the peer to use a subflow last, or like any other (RFC 8684 §3.3.8)."""
         subflow.own_backup = backup
-        subflow.acknowledge(now, MpPrio(int(backup)))
+        if self.mode.state in CAN_SIGNAL:
+            subflow.acknowledge(now, MpPrio(int(backup)))
 
     # -- What the parts of a connection ask -----------------------------------
 

@@ -19,8 +19,8 @@ TITLES = {
 }
 _HEADING = """# States of the reference endpoint
 
-Drawn by `python -m mbtest.endpoint.diagram` from the tables in `mbtest/endpoint/states.py`, which are all that
-moves a state. A test holds this page against them.
+Drawn by `python -m mbtest.endpoint.diagram` from the tables in `mbtest/endpoint/states.py`, which are
+all that moves a state. A test holds this page against them.
 """
 
 Tables = Mapping[enum.StrEnum, Mapping[enum.StrEnum, enum.StrEnum]]

@@ -42,6 +42,8 @@ class Fallback:
         """When MP_FAIL is answered: at once, unless the profile has it late."""
         self.give_up_at: int | None = None
         """When an unanswered MP_FAIL ends the subflow."""
+        self.again_at: int | None = None
+        """When MP_FAIL is sent again, if there is no other ACK for it to go on before."""
 
     # -- Second paragraph: options lost in the handshake -----------------------------------
 
@@ -138,6 +140,7 @@ class Fallback:
             return
         self.failed_at = where
         self.give_up_at = now + connection.configuration.fail_answer
+        self.again_at = now + subflow.rtt.rto
         connection.mode.fire(ModeEvent.CHECKSUM_WRONG)
         connection.tell(Kind.MP_FAIL, "sent on ACKs until it is answered", CLAUSE, subflow)
         subflow.acknowledge(now)
@@ -164,7 +167,10 @@ class Fallback:
             return
         answers = self.failed_at is not None
         self._fall_back(ModeEvent.MP_FAIL, "MP_FAIL answered" if answers else "MP_FAIL received", now)
-        if not answers:
+        if answers:
+            # The infinite mapping of our own direction, for a peer to which we have no data to send.
+            subflow.acknowledge(now)
+        else:
             self._answer(subflow, now)
         connection.release(subflow, now)
 
@@ -224,7 +230,7 @@ class Fallback:
     def _fall_back(self, event: ModeEvent, why: str, now: int, clause: str = CLAUSE) -> None:
         """Turn to regular TCP, never to return (fifteenth paragraph)."""
         connection = self._connection
-        self.give_up_at = None
+        self.give_up_at = self.again_at = None
         connection.mode.fire(event)
         connection.tell(Kind.FALLBACK, why, clause)
         connection.became_regular(now)
@@ -233,7 +239,7 @@ class Fallback:
 
     def next_timer(self) -> int | None:
         """Return when something is due, run clock, or None."""
-        times = [at for at in (self.answer_at, self.give_up_at) if at is not None]
+        times = [at for at in (self.answer_at, self.again_at, self.give_up_at) if at is not None]
         return min(times) if times else None
 
     def handle_timer(self, now: int) -> None:
@@ -245,8 +251,14 @@ class Fallback:
                 subflows[0].acknowledge(
                     now, MpFail(self._connection.peer_dsn(self._connection.incoming.next))
                 )
+        if self.again_at is not None and now >= self.again_at:
+            self.again_at = None
+            for subflow in subflows[:1]:
+                subflow.rtt.back_off()
+                self.again_at = now + subflow.rtt.rto
+                subflow.acknowledge(now)
         if self.give_up_at is not None and now >= self.give_up_at:
-            self.give_up_at = None
+            self.give_up_at = self.again_at = None
             for subflow in list(subflows):
                 self.reset(subflow, "MP_FAIL was not answered", now)
 

@@ -66,12 +66,13 @@ def compose(
             ]
     if carrier is Carrier.DATA:
         return [_dss(connection, mapping)]
+    failed = connection.fallback.failed_dsn()
+    if failed is not None:
+        # Before a DATA_FIN, which would leave no room for it: that one is of no use to the peer now.
+        return [MpFail(failed), _dss(connection, None)]
     if connection.closing.state in DATA_FIN_PENDING:
         # RFC 8684 §3.3.3: repeated on every ACK until it is Data ACKed.
         return [_dss(connection, data_fin_mapping(connection))]
-    failed = connection.fallback.failed_dsn()
-    if failed is not None:
-        return [MpFail(failed), _dss(connection, None)]
     return [_dss(connection, None)]
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Protocol
 
 from mbtest.endpoint import departure, timers
-from mbtest.endpoint.configuration import SECOND, Address, Configuration
+from mbtest.endpoint.configuration import Address, Configuration
 from mbtest.endpoint.congestion import CONGESTION, CongestionControl, Coupling
 from mbtest.endpoint.mappings import Mapping, PeerMappings
 from mbtest.endpoint.profiles import Carrier
@@ -32,8 +32,6 @@ WIDEST_DSS = 28
 """A DSS with a Data ACK and a mapping, both of 64 bits, and a checksum."""
 SMALLEST_MSS = 48
 """Less than this is not believed: options could leave no octet of data. Linux: tcp_min_snd_mss."""
-CHALLENGES, CHALLENGE_PERIOD = 10, 5 * SECOND
-"""At most so many ACKs in answer to what is not acceptable in so long, on a subflow (RFC 5961 §7)."""
 
 # States in which our direction may carry data, and those in which the peer's may.
 CAN_SEND = frozenset({Tcp.ESTABLISHED, Tcp.CLOSE_WAIT})
@@ -98,6 +96,8 @@ class Subflow:
     """SND.NXT when the present recovery began (RFC 6582 "recover"); None outside of one."""
     recovery_from = 0
     """No recovery begins before this offset is acknowledged: SND.NXT at the last timeout (RFC 6582 §3.2)."""
+    filled = 0
+    """Octets in flight after the last segment was sent."""
     timeouts = 0
     """Timeouts in a row."""
     fin_chunk: Chunk | None = None
@@ -114,7 +114,8 @@ class Subflow:
     """Segments with data that arrived since the last ACK was sent."""
     last_ack_sent = 0
     ts_recent = 0
-    _challenges = _challenged_at = 0
+    challenges = challenged_at = 0
+    """Challenge ACKs since a time (RFC 5961 §7)."""
 
     # Timers, run clock, None where not set:
     retransmit_at: int | None = None
@@ -352,6 +353,7 @@ class Subflow:
         """Send a chunk, for the first time or again."""
         self.now = now
         self.out.sent(chunk, now)
+        self.filled = self.out.in_flight
         self.last_sent_at = now
         if self.retransmit_at is None:
             self.retransmit_at = now + self.rtt.rto
@@ -370,14 +372,6 @@ class Subflow:
             return
         departure.send_ack(self, signals)
         self._acknowledged_now()
-
-    def challenge(self, now: int) -> None:
-        """Answer what is not acceptable with an ACK, as far as the limit allows (RFC 5961 §7)."""
-        if now - self._challenged_at >= CHALLENGE_PERIOD:
-            self._challenged_at, self._challenges = now, 0
-        self._challenges += 1
-        if self._challenges <= CHALLENGES:
-            self.acknowledge(now)
 
     def keep_alive(self, now: int) -> None:
         """Send an ACK that its receiver has to answer (RFC 9293 §3.8.4)."""
