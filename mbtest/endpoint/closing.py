@@ -106,13 +106,22 @@ class Ending:
         for subflow in list(connection.subflows):
             if subflow.tcp.state in (Tcp.SYN_SENT, Tcp.SYN_RECEIVED):
                 subflow.abort(now)
-            elif subflow.timeouts and subflow.out.under_way and connection.mode.state not in REGULAR:
+            elif self._is_left_behind(subflow):
                 # It would keep the connection for data that has long arrived another way.
                 subflow.abort(now, MpTcprst(OUTSTANDING))
             else:
                 # The Data ACK of the DATA_FIN goes out with the FIN, and is repeated with it.
                 subflow.finish(now)
         self.subflow_over(now)
+
+    def _is_left_behind(self, subflow: Subflow) -> bool:
+        """Whether a subflow owes data to its peer, and another one is fit to end the connection (§3.3.3)."""
+        return (
+            self._connection.mode.state not in REGULAR
+            and subflow.timeouts > 0
+            and bool(subflow.out.under_way)
+            and any(other.is_usable and not other.timeouts for other in self._connection.subflows)
+        )
 
     # -- Abort -----------------------------------
 

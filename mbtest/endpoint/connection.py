@@ -26,7 +26,6 @@ from mbtest.wire.keys import initial_data_sequence_number, token
 from mbtest.wire.mptcp import MpPrio
 from mbtest.wire.packet import Segment
 
-
 CAN_SIGNAL = frozenset({Mode.CONFIRMING, Mode.MULTIPATH})
 """Modes in which options beside the DSS may be sent."""
 

@@ -91,9 +91,14 @@ def ack_option(connection: Connection, subflow: Subflow) -> MptcpOption | None:
             return None
         proof = join_hmac(connection.own_key, connection.peer_key or 0, subflow.own_nonce, subflow.peer_nonce)
         return MpJoinAck(proof[:20])
-    if subflow.active and connection.mode.state is Mode.CONFIRMING:
-        return MpCapable(capable_flags(connection), connection.own_key, connection.peer_key)
-    return None
+    return keys_option(connection, subflow)
+
+
+def keys_option(connection: Connection, subflow: Subflow) -> MpCapable | None:
+    """Return the MP_CAPABLE with both keys, until it is known to have arrived (§3.1)."""
+    if subflow.joins or not subflow.active or connection.mode.state is not Mode.CONFIRMING:
+        return None
+    return MpCapable(capable_flags(connection), connection.own_key, connection.peer_key)
 
 
 def first_data_option(connection: Connection, mapping: Mapping) -> MpCapable:
@@ -160,10 +165,9 @@ def third_ack_arrived(connection: Connection, subflow: Subflow, segment: Segment
         return True
     option = segment.option(MpCapable)
     if option is None:
-        early = segment.payload_length and int(segment.seq) != (subflow.irs + 1) & 0xFFFF_FFFF
-        if early and segment.option(MptcpOption) is not None:
-            # Data that overtook the third ACK and the first data: MPTCP is alive, only not here yet. It
-            # comes again, as the mapping of data before the handshake means nothing.
+        if segment.option(MptcpOption) is not None:
+            # What overtook the third ACK, or followed it where it was lost: MPTCP is alive, only not here
+            # yet. It comes again, after MP_CAPABLE.
             return False
         connection.fallback.no_capable("third ACK: no MP_CAPABLE", now)
         return True

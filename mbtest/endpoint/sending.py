@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mbtest.endpoint import handshake
 from mbtest.endpoint.closing import DATA_FIN_PENDING
 from mbtest.endpoint.events import Kind
 from mbtest.endpoint.fallback import REGULAR
@@ -266,6 +267,9 @@ class Sending:
         head = stream.una
         if head >= stream.end:
             if connection.closing.state in DATA_FIN_PENDING:
+                keys = handshake.keys_option(connection, able[0])
+                if keys is not None:
+                    able[0].acknowledge(now, keys)
                 able[0].acknowledge(now)
             return
         self._send_head_again(head, able, now)

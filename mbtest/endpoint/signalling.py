@@ -60,7 +60,9 @@ def compose(
     if mode is Mode.CONFIRMING and subflow.active and not connection.dss_seen:
         if mapping is not None and mapping.capable:
             return [handshake.first_data_option(connection, mapping)]
-        if carrier is Carrier.ACK and (chunk is None or not chunk.fin):
+        # A DATA_FIN that follows no data has nobody else to carry it; `Sending` repeats the keys beside it.
+        ending = connection.closing.state in DATA_FIN_PENDING
+        if carrier is Carrier.ACK and not ending and (chunk is None or not chunk.fin):
             return [
                 MpCapable(handshake.capable_flags(connection), connection.own_key, connection.peer_key),
             ]
