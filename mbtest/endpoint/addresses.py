@@ -70,11 +70,20 @@ class Addresses:
         connection = self._connection
         for address in addresses:
             identifier = self.own_id(address)
-            proof = add_addr_hmac(
-                connection.own_key, connection.peer_key or 0, identifier, address, port or 0
-            )
-            self._announced[identifier] = _Announcement(AddAddr(identifier, address, port, proof), 0, now)
+            own, peer = connection.own_key, connection.peer_key or 0
+            proof = add_addr_hmac(own, peer, identifier, address, port or 0)
+            option = AddAddr(identifier, address, port, proof)
+            if self._fits(option):
+                self._announced[identifier] = _Announcement(option, 0, now)
+            else:
+                # RFC 7323 §3.2 has timestamps on every segment; an IPv6 address with a port is too long.
+                connection.tell(Kind.ADDRESS, f"no room to announce {address}", "RFC 8684 §3.4.1")
         self._repeat(now)
+
+    def _fits(self, option: AddAddr) -> bool:
+        """Whether an option has room beside the timestamps of the subflows."""
+        size = -(-len(option.encode()) // 4) * 4
+        return all(subflow.options_room >= size for subflow in self._connection.usable())
 
     def remove(self, address: Address, now: int) -> None:
         """Withdraw an own address, and reset its subflows (§3.4.2)."""

@@ -166,7 +166,13 @@ def _take_handshake_ack(subflow: Subflow, segment: Segment, now: int) -> None:
     """Our SYN is acknowledged."""
     result = subflow.out.acknowledge(1, (), now)
     acknowledgements.measure(subflow, result, segment, now)
-    subflow.begin_data(now)
+    syn_was_lost = subflow.timeouts > 0
+    if syn_was_lost:
+        subflow.rtt.syn_was_lost()
+    # RFC 5681 §3.1: one segment is the initial window after a lost SYN.
+    subflow.begin_congestion(subflow.mss if syn_was_lost else None)
+    subflow.timeouts = 0
+    subflow.retransmit_at = None
 
 
 def _is_old(subflow: Subflow, times: Timestamps, now: int) -> bool:

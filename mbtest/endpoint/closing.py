@@ -103,10 +103,11 @@ class Ending:
             return
         self.linger_at = None
         connection.stop_data_timer()
+        left_behind = [subflow for subflow in connection.subflows if self._is_left_behind(subflow)]
         for subflow in list(connection.subflows):
             if subflow.tcp.state in (Tcp.SYN_SENT, Tcp.SYN_RECEIVED):
                 subflow.abort(now)
-            elif self._is_left_behind(subflow):
+            elif subflow in left_behind:
                 # It would keep the connection for data that has long arrived another way.
                 subflow.abort(now, MpTcprst(OUTSTANDING))
             else:

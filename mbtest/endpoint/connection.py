@@ -181,7 +181,7 @@ class Connection:
             "subflows": len(self.subflows),
             "checksum": int(self.checksum),
             "token": self.own_token,
-            "unacknowledged": self.outgoing.end - self.outgoing.una,
+            "unacknowledged": max(0, self.outgoing.end - self.outgoing.una),
         }
 
     # -- By hand: subflows, addresses, priorities -----------------------------------

@@ -384,17 +384,10 @@ class Subflow:
 
     # -- what the path and the peer make of it -------------------------------------------------------
 
-    def begin_data(self, now: int) -> None:
-        """Let data flow: the SYN is acknowledged, and both segment sizes are known."""
-        syn_was_lost = self.timeouts > 0
-        if syn_was_lost:
-            self.rtt.syn_was_lost()
-        # RFC 5681 §3.1: one segment is the initial window after a lost SYN.
+    def begin_congestion(self, window: int | None) -> None:
+        """Begin congestion control anew: the segment size is known. window: the initial one, octets."""
         self.congestion.close()
-        self.congestion = self._new_congestion(self.mss if syn_was_lost else None)
-        self.timeouts = 0
-        self.retransmit_at = None
-        self.now = now
+        self.congestion = self._new_congestion(window)
 
     def lower_mtu(self, mtu: int, sequence: int, now: int) -> bool:
         """Fit segments to a path that takes only `mtu` octets a packet; return whether that changed anything.

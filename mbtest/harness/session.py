@@ -122,7 +122,7 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
     def may_go_on() -> bool:
         nonlocal settle_from, is_settled
         if not is_settled:
-            if settle_from is None and max(client.written, server.written):
+            if settle_from is None and client.opened:
                 settle_from = loop.now
             waited = settle_from is not None and loop.now - settle_from > SETTLE
             is_settled = waited or observation.settled_joins() >= plan.subflows

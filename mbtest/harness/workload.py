@@ -77,6 +77,8 @@ class Application:
         self.excess = 0
         """How many octets too many were read when reading was given up."""
         self.end_seen = False
+        self.opened = False
+        """Whether this side has seen the connection established."""
         self.ended = False
         """Whether this side has said that it sends no more."""
         self.error = ""
@@ -200,6 +202,7 @@ class Application:
         try:
             if not connection.connected():
                 return
+            self.opened = True
             view = memoryview(self._data)
             while self.written < (allowed := self._allowed()):
                 taken = connection.send(view[self.written : min(allowed, self.written + _READ)])
