@@ -138,6 +138,8 @@ def _take_option(
 ) -> bool:
     if isinstance(option, Dss):
         return _take_dss(connection, subflow, segment, option, now)
+    if connection.mode.state is Mode.INFINITE and not isinstance(option, MpFail | MpFastclose):
+        return True  # RFC 8684 §3.7: no answer to anything else would be allowed any more.
     if isinstance(option, MpCapable):
         if not subflow.joins and option.data_length is not None:
             _take_first_data(connection, subflow, option, now)

@@ -73,7 +73,7 @@ def _send_again(subflow: Subflow, now: int) -> None:
         subflow.abort(now, why="ETIMEDOUT")
         return
     subflow.rtt.back_off()
-    # A closed window is no congestion; nor is a lost SYN, for which the end of the handshake takes its own measures.
+    # A closed window is no congestion; what a lost SYN means is seen to at the end of the handshake.
     if not first.syn and subflow.window_takes(first):
         subflow.congestion.timed_out(out.nxt - out.una)
     out.lose_all()
