@@ -53,7 +53,7 @@ def take(
     at_once = _recover(subflow, result, duplicate, segment)
     if advance:
         # The connection first: to it, a FIN that is acknowledged is a stream that has ended well.
-        subflow.owner.acknowledged(subflow, result, now)
+        subflow.owner.acknowledged(subflow, result, segment, now)
         if subflow.tcp.state in FIN_PENDING and any(chunk.fin for chunk in result.chunks):
             _fin_acknowledged(subflow, now)
     if at_once and not subflow.is_over and (chunk := out.next_lost()) is not None:

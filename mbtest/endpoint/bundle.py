@@ -48,9 +48,9 @@ class Bundle:
         """Act on a segment's options."""
         return signalling.take(self._connection, subflow, segment, now)
 
-    def acknowledged(self, subflow: Subflow, result: Acknowledged, now: int) -> None:
+    def acknowledged(self, subflow: Subflow, result: Acknowledged, segment: Segment, now: int) -> None:
         """Take notice that the subflow's peer acknowledged something."""
-        self._connection.sending.acknowledged(subflow, result, now)
+        self._connection.sending.acknowledged(subflow, result, segment, now)
 
     def octets_arrived(self, subflow: Subflow, start: int, octets: bytes, now: int) -> None:
         """Find the place of octets in the peer's stream."""

@@ -24,8 +24,8 @@ def take(connection: Connection, subflow: Subflow, start: int, octets: bytes, no
     if not inbox:
         subflow.inbox_start = start
         if connection.mode.state in REGULAR:
-            _hand_on(connection, subflow, connection.incoming.next, octets)
             subflow.inbox_start = start + len(octets)
+            _append(connection, subflow, octets)
             return
         # The common case: a segment with the mapping of just its octets.
         mapping = subflow.mappings.at(start)
@@ -121,11 +121,16 @@ def release(connection: Connection, subflow: Subflow, mapping: Mapping | None = 
     subflow.inbox_start += len(octets)
     inbox.clear()
     if octets:
-        _hand_on(connection, subflow, following, octets)
+        _append(connection, subflow, octets)
 
 
 def _hand_on(connection: Connection, subflow: Subflow, data_start: int, octets: bytes) -> None:
     words = connection.incoming.insert(data_start, octets)
     if words:
         connection.tell(Kind.IGNORED, f"data: {words}", "RFC 8684 §3.8", subflow)
+    connection.data_arrived(subflow)
+
+
+def _append(connection: Connection, subflow: Subflow, octets: bytes) -> None:
+    connection.incoming.append(octets)
     connection.data_arrived(subflow)

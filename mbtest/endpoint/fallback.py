@@ -186,9 +186,12 @@ class Fallback:
     def _owe_infinite_mapping(self, subflow: Subflow) -> bool:
         """Prepare an infinite mapping; return whether what is unacknowledged is contiguous, as it has to be.
 
-        It acts from the start of the last segment that was Data ACKed, or from the first octet.
+        It acts from the start of the last segment that was Data ACKed, or from the first octet. Both
+        directions turn at once, so that nothing may be missing in what was received either.
         """
         connection = self._connection
+        if not connection.incoming.is_contiguous:
+            return False
         distance = connection.outgoing.nxt - subflow.out.end
         if any(
             mapping.data_start - mapping.start != distance for mapping in subflow.declared if mapping.length
@@ -216,6 +219,10 @@ class Fallback:
         if len(connection.subflows) > 1:
             # Fifteenth paragraph: only one subflow can send data after a fallback.
             self.reset(subflow, "infinite mapping while there are other subflows", now)
+            return
+        if not connection.incoming.is_contiguous:
+            # What was passed over for want of a mapping is part of what this one maps, and is gone.
+            self.reset(subflow, "infinite mapping while octets are missing", now)
             return
         if connection.mode.state is Mode.CHECKSUM_FAILED and not self._owe_infinite_mapping(subflow):
             self.reset(subflow, "the data in flight has gaps", now)

@@ -17,6 +17,8 @@ from mbtest.endpoint.schedulers import usable
 from mbtest.endpoint.states import ClosingEvent, Mode
 from mbtest.endpoint.subflow import Subflow
 from mbtest.endpoint.transmission import Acknowledged, Chunk
+from mbtest.wire.mptcp import Dss, MptcpOption
+from mbtest.wire.packet import Segment
 
 if TYPE_CHECKING:
     from mbtest.endpoint.connection import Connection
@@ -181,7 +183,7 @@ class Sending:
 
     # -- Acknowledgements -----------------------------------
 
-    def acknowledged(self, subflow: Subflow, result: Acknowledged, now: int) -> None:
+    def acknowledged(self, subflow: Subflow, result: Acknowledged, segment: Segment, now: int) -> None:
         """A subflow's peer acknowledged chunks."""
         connection = self._connection
         mode = connection.mode.state
@@ -197,7 +199,11 @@ class Sending:
             if fin:
                 connection.ending.acknowledged(now)
             return
-        if not subflow.data_ack_seen and any(chunk.payload for chunk in result.chunks):
+        if subflow.data_ack_seen or not any(chunk.payload for chunk in result.chunks):
+            return
+        # An ADD_ADDR that leaves no room for a DSS shows, by itself, that options pass.
+        dss = segment.option(Dss)
+        if dss is not None or segment.option(MptcpOption) is None:
             connection.fallback.data_ack_missing(subflow, now)
 
     def begin_regular(self) -> None:

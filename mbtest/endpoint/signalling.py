@@ -278,7 +278,9 @@ def _take_data_ack(connection: Connection, subflow: Subflow, segment: Segment, o
     if offset > connection.sent_end:
         connection.tell(Kind.IGNORED, "Data ACK of what was not sent", "RFC 8684 §3.3.2", subflow)
         return
-    subflow.data_ack_seen = True
+    if unwrap32(int(segment.ack) - subflow.iss, subflow.out.una) > 1:
+        # §3.7: a Data ACK proves that options pass once it comes with an ACK of data.
+        subflow.data_ack_seen = True
     edge = offset + (segment.window << subflow.send_shift)
     if edge > outgoing.edge:
         outgoing.edge = edge

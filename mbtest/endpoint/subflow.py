@@ -61,7 +61,7 @@ class Owner(Protocol):
     def signals_arrived(self, subflow: Subflow, segment: Segment, now: int) -> bool:
         """Act on the MPTCP options of an acceptable segment; return whether it is to be read on."""
 
-    def acknowledged(self, subflow: Subflow, result: Acknowledged, now: int) -> None:
+    def acknowledged(self, subflow: Subflow, result: Acknowledged, segment: Segment, now: int) -> None:
         """Take notice of an acknowledgement that covers something new."""
 
     def octets_arrived(self, subflow: Subflow, start: int, octets: bytes, now: int) -> None:
