@@ -101,7 +101,9 @@ class Ending:
         connection = self._connection
         if connection.closing.state not in DONE:
             return
-        self.linger_at = None
+        # A subflow whose peer does not answer its FIN, or is gone, is not kept for ever.
+        configuration = connection.configuration
+        self.linger_at = now + max(configuration.fin_timeout, configuration.time_wait)
         connection.stop_data_timer()
         left_behind = [subflow for subflow in connection.subflows if self._is_left_behind(subflow)]
         for subflow in list(connection.subflows):
@@ -241,7 +243,7 @@ class Ending:
             connection = self._connection
             if connection.closing.state not in DONE:
                 connection.fail(connection.last_error or "ETIMEDOUT")
-                self._tear_down(now)
+            self._tear_down(now)
 
 
 def data_fin_mapping(connection: Connection) -> Mapping:

@@ -59,6 +59,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """Timeouts in a row after which a subflow is given up (RFC 9293 §3.8.3, R2)."""
     time_wait: int = 1 * SECOND
     """How long a subflow stays in TIME-WAIT; RFC 9293 §3.6.1 has two maximum segment lifetimes."""
+    fin_timeout: int = 60 * SECOND
+    """How long subflows may take to close, once both streams are complete."""
     linger: int = 2 * SECOND
     """How long a connection without any subflow waits for a new one (RFC 8684 §3.3.3)."""
     fail_answer: int = 3 * SECOND
