@@ -329,6 +329,8 @@ class Connection:
 
     def data_fin_arrived(self, subflow: Subflow, mapping: Mapping, now: int) -> None:
         """The peer said where its stream ends (RFC 8684 §3.3.3)."""
+        if self.closing.state is Closing.FASTCLOSE_WAIT:
+            return
         self.incoming.end_at(mapping.data_end - 1)
         if self.incoming.take_fin():
             self.ending.fin_taken(now)
@@ -367,7 +369,7 @@ class Connection:
             most = min(self.configuration.receive_buffer, 65_535 << subflow.receive_shift)
             window = min(self.incoming.window, most)
             left = subflow.advertised - subflow.receive_next
-            opened = window - left >= min(most // 2, 2 * subflow.mss)
+            opened = window - left >= min(most // 2, 2 * subflow.own_mss)
             if left < most // 2 and opened and subflow.tcp.state not in HANDSHAKE:
                 subflow.acknowledge(now)
 

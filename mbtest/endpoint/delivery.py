@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mbtest.endpoint.events import Kind
 from mbtest.endpoint.fallback import REGULAR
 from mbtest.endpoint.mappings import Mapping
-from mbtest.endpoint.states import Mode
+from mbtest.endpoint.states import Closing, Mode
 
 if TYPE_CHECKING:
     from mbtest.endpoint.connection import Connection
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 def take(connection: Connection, subflow: Subflow, start: int, octets: bytes, now: int) -> None:
     """Take octets that are in order on the subflow, the first at offset `start`."""
     inbox = subflow.inbox
+    if connection.closing.state is Closing.FASTCLOSE_WAIT:
+        return  # RFC 8684 §3.5: no data is accepted any more.
     if not inbox:
         subflow.inbox_start = start
         if connection.mode.state in REGULAR:

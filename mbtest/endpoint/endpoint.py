@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from random import Random
 
-from mbtest.endpoint import arrival, handshake
+from mbtest.endpoint import arrival, handshake, icmp
 from mbtest.endpoint.configuration import Address, Configuration
 from mbtest.endpoint.connection import Connection
 from mbtest.endpoint.events import Event, Kind
@@ -19,6 +19,7 @@ from mbtest.endpoint.states import Mode, Tcp, TcpEvent
 from mbtest.endpoint.subflow import HANDSHAKE, Subflow
 from mbtest.errors import LocalProtocolError
 from mbtest.wire.errors import WireError
+from mbtest.wire.ip import Packet
 from mbtest.wire.keys import token
 from mbtest.wire.mptcp import MpJoin, MpJoinSyn, MptcpOption, MpTcprst
 from mbtest.wire.packet import Segment, decode
@@ -97,7 +98,7 @@ class Endpoint:
             self.tell(Kind.MALFORMED, str(error), "", None, None)
             return
         if not isinstance(packet, Segment):
-            self.counters["not TCP"] += 1
+            self._take_icmp(packet, now)
             return
         source, destination = packet.flow
         if destination[:-2] not in self._own:
@@ -142,6 +143,13 @@ class Endpoint:
         events = list(self._events)
         self._events.clear()
         return events
+
+    def _take_icmp(self, packet: Packet, now: int) -> None:
+        """A packet that is no TCP may say that one of ours was too big (RFC 1191, RFC 8201)."""
+        error = icmp.too_big(packet)
+        found = self._flows.get(error.flow) if error is not None else None
+        if error is None or found is None or not found[1].lower_mtu(error.mtu, error.sequence, now):
+            self.counters["not TCP"] += 1
 
     # -- Segments that belong to no subflow -----------------------------------
 

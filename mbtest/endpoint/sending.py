@@ -66,22 +66,16 @@ class Sending:
             again = stream.next_again()
             if again is None and stream.nxt >= stream.end:
                 return
-            able = usable(connection.subflows)
-            ready = [subflow for subflow in able if subflow.has_room()]
-            if again is not None:
-                # The same subflow would only repeat what it has under way; but if there is no other ...
-                ready = [subflow for subflow in ready if subflow.number != again[2]] or (
-                    ready if len(able) == 1 else []
-                )
+            ready = self._candidates()
             if not ready:
                 return
             start, end = (again[0], again[1]) if again is not None else (stream.nxt, stream.end)
             rooms = {subflow: self._room(subflow, start, end, regular) for subflow in ready}
-            ready = [subflow for subflow in ready if rooms[subflow] > 0]
-            if not ready:
-                self._wait_for_window(able, now)
+            fit = [subflow for subflow in ready if rooms[subflow] > 0]
+            if not fit:
+                self._wait_for_window(ready, now)
                 return
-            chosen = connection.scheduler.pick(ready)
+            chosen = connection.scheduler.pick(fit)
             length = min(rooms[subflow] for subflow in chosen)
             if again is not None:
                 stream.took_again(start + length)
@@ -93,6 +87,17 @@ class Sending:
                 subflow.transmit(now)
             if not regular:
                 self.set_timer(now)
+
+    def _candidates(self) -> list[Subflow]:
+        """Return the subflows that could carry the next stretch, as far as congestion control goes."""
+        connection = self._connection
+        able = usable(connection.subflows)
+        ready = [subflow for subflow in able if subflow.has_room()]
+        again = connection.outgoing.next_again()
+        if again is None or len(able) == 1:
+            return ready
+        # The same subflow would only repeat what it has under way, or has lost a mapping of.
+        return [subflow for subflow in ready if subflow.number != again[2]]
 
     def _room(self, subflow: Subflow, start: int, end: int, regular: bool) -> int:
         """Return how many octets a mapping that begins at `start` may have on a subflow (§3.3.5)."""
@@ -110,13 +115,9 @@ class Sending:
             allowed = min(allowed, connection.outgoing.edge - start)
         if allowed >= wanted:
             return wanted
-        # RFC 9293 §3.8.6.2.1: no small segments only because the window has just opened a little, unless
-        # nothing is under way that would open it further, or it is a good part of all it ever was.
-        if allowed >= min(segment, subflow.largest_window // 2) or (
-            allowed > 0 and not subflow.out.under_way
-        ):
-            return min(allowed, wanted)
-        return 0
+        # RFC 9293 §3.8.6.2.1: no small segments only because the window has opened a little, unless that is
+        # a good part of all it ever was; after a while, a probe takes what there is.
+        return allowed if allowed >= min(segment, max(1, subflow.largest_window // 2)) else 0
 
     def _is_first(self, subflow: Subflow, start: int) -> bool:
         """Whether this is the initiator's first data, which MP_CAPABLE maps (§3.1)."""
@@ -135,7 +136,7 @@ class Sending:
         stream = connection.outgoing
         payload = stream.octets(start, start + length)
         if regular:
-            subflow.push(payload, connection.take_infinite(), True)
+            subflow.push(payload, connection.take_infinite(), True, last=start + length == stream.end)
             return
         mapping = Mapping(subflow.out.end, start, length, capable=self._is_first(subflow, start))
         if (
@@ -153,32 +154,46 @@ class Sending:
         subflow.declared.append(mapping)
         segment = subflow.payload_room(False)
         for at in range(0, length, segment):
-            subflow.push(payload[at : at + segment], mapping, at == 0 or not connection.profile.mapping_once)
+            carries = at == 0 or not connection.profile.mapping_once
+            last = start + at + segment >= stream.end
+            subflow.push(payload[at : at + segment], mapping, carries, last=last)
 
-    def _wait_for_window(self, able: list[Subflow], now: int) -> None:
-        """Have a closed window probed, unless an answer is under way that tells (RFC 9293 §3.8.6.1)."""
+    def _wait_for_window(self, ready: list[Subflow], now: int) -> None:
+        """Have a closed window probed, unless an answer is under way that tells (RFC 9293 §3.8.6.1).
+
+        ready: the subflows that only their windows, or the shared one, keep from sending.
+        """
         connection = self._connection
-        if connection.mode.state not in REGULAR and connection.outgoing.una < connection.outgoing.nxt:
+        if self.persist_at is not None or any(subflow.out.under_way for subflow in ready):
+            return
+        outstanding = connection.outgoing.una < connection.outgoing.nxt
+        if outstanding and not self._is_regular() and any(subflow.window_room() > 0 for subflow in ready):
             return  # What has no Data ACK yet is sent again, and the answer to that tells.
-        if self.persist_at is None and not any(subflow.out.under_way for subflow in able):
-            rto = max((subflow.rtt.rto for subflow in able), default=0)
-            self.persist_at = now + (rto << self._persist_backoff)
+        self.persist_at = now + (max(subflow.rtt.rto for subflow in ready) << self._persist_backoff)
+
+    def _is_regular(self) -> bool:
+        return self._connection.mode.state in REGULAR
 
     def _probe(self, now: int) -> None:
-        """Send one octet in spite of the window."""
-        connection = self._connection
-        stream = connection.outgoing
+        """Send what the window has room for, and one octet in spite of it where it has none."""
+        stream = self._connection.outgoing
         self.persist_at = None
-        able = usable(connection.subflows)
-        if not able or stream.nxt >= stream.end or any(subflow.out.under_way for subflow in able):
+        ready = [subflow for subflow in self._candidates() if not subflow.out.under_way]
+        again = stream.next_again()
+        if not ready or (again is None and stream.nxt >= stream.end):
             return
         self._persist_backoff = min(self._persist_backoff + 1, 8)
-        subflow = able[0]
-        start = stream.nxt
-        stream.nxt = start + 1
-        self._push(subflow, start, 1, connection.mode.state in REGULAR)
+        subflow, regular = ready[0], self._is_regular()
+        start, end = (again[0], again[1]) if again is not None else (stream.nxt, stream.end)
+        allowed = subflow.window_room() if regular else min(subflow.window_room(), stream.edge - start)
+        length = max(1, min(allowed, subflow.payload_room(regular), end - start))
+        if again is not None:
+            stream.took_again(start + length)
+        else:
+            stream.nxt = start + length
+        self._push(subflow, start, length, regular)
         subflow.send_chunk(subflow.out.waiting[0], now)
-        if connection.mode.state not in REGULAR:
+        if not regular:
             self.set_timer(now)
 
     # -- Acknowledgements -----------------------------------

@@ -13,7 +13,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "states.md"
 
 
 def test_the_documentation_shows_the_tables() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m mbtest.endpoint.diagram > docs/states.md"
+    hint = "run: python -m mbtest.endpoint.diagram > docs/states.md"
+    assert PAGE.read_text(encoding="utf-8") == page(), hint
 
 
 @pytest.mark.parametrize("name", MACHINES)
