@@ -12,11 +12,22 @@ from mbtest.errors import LocalProtocolError
 class Scheduler(Protocol):
     """Chooses among subflows that can take data now: established, with room in their windows."""
 
+    def eligible(self, able: Sequence[Subflow]) -> Sequence[Subflow]:
+        """Return the subflows to be considered at all, of those that are established; it may wait for them."""
+
     def pick(self, ready: Sequence[Subflow]) -> Sequence[Subflow]:
-        """Return the subflows that carry the next stretch, at least one of `ready`, which is not empty."""
+        """Return the subflows that carry the next stretch, at least one of `ready`; it is not empty."""
 
 
-class LowestRtt:
+class _Every:
+    """Considers every subflow."""
+
+    def eligible(self, able: Sequence[Subflow]) -> Sequence[Subflow]:
+        """See `Scheduler`."""
+        return able
+
+
+class LowestRtt(_Every):
     """The subflow with the lowest smoothed round-trip time; those not measured yet come last."""
 
     def pick(self, ready: Sequence[Subflow]) -> Sequence[Subflow]:
@@ -28,7 +39,7 @@ class LowestRtt:
         )
 
 
-class RoundRobin:
+class RoundRobin(_Every):
     """Each subflow in turn."""
 
     def __init__(self) -> None:
@@ -43,12 +54,20 @@ class RoundRobin:
         return (chosen,)
 
 
-class Redundant:
-    """Every subflow, so that the data arrives as soon as one of them delivers it (RFC 8684 §3.3.6)."""
+class Redundant(_Every):
+    """Every subflow that has room: the data arrives as soon as one of them delivers it (§3.3.6)."""
 
     def pick(self, ready: Sequence[Subflow]) -> Sequence[Subflow]:
         """See `Scheduler`."""
         return ready
+
+
+class Backup(LowestRtt):
+    """One subflow, the first that was established; another only in its place ("all-or-nothing", §3.3.8)."""
+
+    def eligible(self, able: Sequence[Subflow]) -> Sequence[Subflow]:
+        """See `Scheduler`."""
+        return [min(able, key=lambda subflow: subflow.number)] if able else able
 
 
 class _Registry(dict[str, Callable[[], Scheduler]]):
@@ -59,7 +78,7 @@ class _Registry(dict[str, Callable[[], Scheduler]]):
 
 
 SCHEDULERS: Mapping[str, Callable[[], Scheduler]] = _Registry(
-    {"lowest-rtt": LowestRtt, "round-robin": RoundRobin, "redundant": Redundant}
+    {"lowest-rtt": LowestRtt, "round-robin": RoundRobin, "redundant": Redundant, "backup": Backup}
 )
 """Schedulers by name. Which subflows are backups is decided before them."""
 

@@ -91,7 +91,7 @@ class Sending:
     def _candidates(self) -> list[Subflow]:
         """Return the subflows that could carry the next stretch, as far as congestion control goes."""
         connection = self._connection
-        able = usable(connection.subflows)
+        able = connection.scheduler.eligible(usable(connection.subflows))
         ready = [subflow for subflow in able if subflow.has_room()]
         again = connection.outgoing.next_again()
         if again is None or len(able) == 1:

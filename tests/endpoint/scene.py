@@ -80,7 +80,7 @@ class Host:
         if connection is None:
             return
         if self._pending:
-            taken = connection.send(self._pending, now)
+            taken = connection.send(bytes(self._pending), now)
             del self._pending[:taken]
         if self._finishes and not self._pending and connection.established:
             connection.shutdown(now)

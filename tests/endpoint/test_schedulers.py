@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mbtest.endpoint.schedulers import SCHEDULERS, LowestRtt, Redundant, RoundRobin, usable
+from mbtest.endpoint.schedulers import SCHEDULERS, Backup, LowestRtt, Redundant, RoundRobin, usable
 from mbtest.errors import LocalProtocolError
 from tests.endpoint.scene import A1, A2, A3, CLIENT, KIB, MILLISECOND, SERVER, Scene, octets
 
@@ -97,3 +97,16 @@ def test_every_scheduler_delivers(name, side):
 def test_an_unknown_name_says_what_there_is():
     with pytest.raises(LocalProtocolError, match=r"no scheduler 'best'; there are lowest-rtt, "):
         SCHEDULERS["best"]
+
+
+def test_backup_uses_one_subflow_and_another_only_in_its_place():
+    scene = three("backup")
+    since = scene.now
+    scene.exchange(60 * KIB, 0)
+    scene.run()
+    first = scene.client.subflows[0]
+    assert carried(scene, since).get(first.local) == 60 * KIB
+    assert sum(carried(scene, since).values()) == 60 * KIB
+    assert Backup().eligible(scene.client.subflows) == [first]
+    assert Backup().eligible(scene.client.subflows[1:]) == [scene.client.subflows[1]]
+    assert Backup().eligible([]) == []

@@ -113,6 +113,15 @@ def test_a_listener_does_not_join_to_an_initiator_that_set_c():
     assert scene.server.connection.join(B2, initial.remote, initial.remote_port, scene.now) is None
 
 
+def test_who_set_c_takes_no_joins_there():
+    """A peer that joins to that address and port all the same is refused; to another address it may."""
+    peer = Peer(opens=True, deny_join=True, subflows=4).open().confirm()
+    assert peer.join_syn(A2, B1).last.rst
+    assert peer.join_syn(A2, B2).last.syn
+    peer.initial.data(b"unharmed")
+    assert peer.read() == b"unharmed"
+
+
 # -- D to H: algorithms --------------------------------------------------------------------------------
 
 
