@@ -186,6 +186,11 @@ class Ending:
         self._tear_down(now)
         return True
 
+    def became_regular(self, now: int) -> None:
+        """A fallback: MP_FASTCLOSE means nothing any more, and a RST takes its place (§3.7, §3.5)."""
+        if self._connection.closing.state is Closing.FASTCLOSE_WAIT:
+            self._tear_down(now)
+
     def _tear_down(self, now: int) -> None:
         for subflow in list(self._connection.subflows):
             subflow.abort(now)

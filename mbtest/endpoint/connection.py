@@ -283,11 +283,12 @@ class Connection:
         mapping, self.fallback.infinite = self.fallback.infinite, None
         return mapping
 
-    def became_regular(self, now: int) -> None:  # noqa: ARG002
+    def became_regular(self, now: int) -> None:
         """Fit streams and timers to regular TCP."""
         self.outgoing.forget_again()
         self.incoming.forget_end()
         self.sending.begin_regular()
+        self.ending.became_regular(now)
 
     def release(self, subflow: Subflow, now: int, mapping: Mapping | None = None) -> None:  # noqa: ARG002
         """Hand on what waited on the one subflow that is left."""

@@ -190,7 +190,7 @@ class Endpoint:
             refusal = MpTcprst(handshake.MPTCP_ERROR)
             self.tell(Kind.REFUSED, "join: unknown token", "RFC 8684 §3.2", None, None)
         else:
-            refusal = handshake.join_refusal(connection)
+            refusal = handshake.join_refusal(connection, segment)
             if self._half_open() >= self.configuration.half_open_limit:
                 refusal = MpTcprst(2)
             if refusal is not None:

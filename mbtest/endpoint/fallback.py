@@ -23,6 +23,8 @@ MIDDLEBOX = 6
 """MP_TCPRST's reason "middlebox interference" (§3.6)."""
 STALE_LIMIT = 2
 """Data-level timeouts in a row after which a subflow counts as broken that acknowledges, but not its data."""
+SILENCE_LIMIT = 5
+"""Data-level timeouts in a row after which the only subflow counts as broken, as no option comes on it."""
 
 REGULAR = frozenset({Mode.INFINITE, Mode.REGULAR})
 """Modes in which new data is sent as regular TCP would, and arriving data needs no mapping."""
@@ -108,6 +110,17 @@ class Fallback:
         subflow.stale += 1
         if subflow.stale >= STALE_LIMIT:
             self.reset(subflow, "data acknowledged again and again without a Data ACK", now)
+
+    def not_heard(self, subflow: Subflow, now: int) -> None:
+        """Data that the only subflow's peer acknowledged has no Data ACK, and its ACKs have no options.
+
+        Seventh paragraph: no fallback signal can be reliably sent, nor heard.
+        """
+        subflow.stale += 1
+        if subflow.stale >= SILENCE_LIMIT:
+            self.reset(subflow, "data acknowledged, and no option comes any more", now)
+        else:
+            subflow.keep_alive(now)
 
     def reset(self, subflow: Subflow, why: str, now: int) -> None:
         """Close a broken subflow with a RST, reason "middlebox interference" (fifth, seventh, eighth)."""

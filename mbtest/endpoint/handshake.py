@@ -186,8 +186,12 @@ def third_ack_arrived(connection: Connection, subflow: Subflow, segment: Segment
 # -- MP_JOIN arrives -----------------------------------
 
 
-def join_refusal(connection: Connection) -> MptcpOption | None:
+def join_refusal(connection: Connection, segment: Segment) -> MptcpOption | None:
     """Return the option of the RST that refuses a MP_JOIN SYN now; None where it is taken (§3.2)."""
+    initial = connection.initial
+    own = None if initial is None else (initial.local, initial.local_port)
+    if connection.configuration.deny_join and (segment.destination, segment.destination_port) == own:
+        return MpTcprst(PROHIBITED)  # §3.1: flag C says so of the initial subflow's address and port.
     # The peer may open subflows once a DSS has reached it (§3.1). Its SYN can overtake its own first DSS.
     if connection.mode.state not in (Mode.CONFIRMING, Mode.MULTIPATH):
         # §3.7: after a fallback only one subflow carries data.

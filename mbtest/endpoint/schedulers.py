@@ -13,7 +13,7 @@ class Scheduler(Protocol):
     """Chooses among subflows that can take data now: established, with room in their windows."""
 
     def eligible(self, able: Sequence[Subflow]) -> Sequence[Subflow]:
-        """Return the subflows to be considered at all, of those that are established; it may wait for them."""
+        """Return those of the established subflows to be considered at all; it may wait for them."""
 
     def pick(self, ready: Sequence[Subflow]) -> Sequence[Subflow]:
         """Return the subflows that carry the next stretch, at least one of `ready`; it is not empty."""

@@ -16,7 +16,7 @@ from mbtest.endpoint.mappings import Mapping
 from mbtest.endpoint.schedulers import usable
 from mbtest.endpoint.states import ClosingEvent, Mode
 from mbtest.endpoint.subflow import Subflow
-from mbtest.endpoint.transmission import Acknowledged, Chunk
+from mbtest.endpoint.transmission import Acknowledged
 from mbtest.wire.mptcp import Dss, MptcpOption
 from mbtest.wire.packet import Segment
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 LONGEST_MAPPING = 65_534
 """Octets: a data-level length has 16 bits, and a DATA_FIN takes one."""
+
+
+LONGEST_TIMEOUT = 60_000_000
+"""Of the connection's own retransmissions, microseconds: as RFC 6298 §2.5 allows for a subflow's."""
 
 
 class Sending:
@@ -38,6 +42,8 @@ class Sending:
         self._data_at: int | None = None
         """When data without a Data ACK is sent again (RFC 8684 §3.3.6)."""
         self._backoff = 0
+        self._vain = 0
+        """Timeouts in a row at which nothing of the stream was under way."""
         self.persist_at: int | None = None
         """When a closed shared window is probed."""
         self._persist_backoff = 0
@@ -254,11 +260,11 @@ class Sending:
     def stop(self) -> None:
         """Watch for none."""
         self._data_at = None
-        self._backoff = 0
+        self._backoff = self._vain = 0
 
     def progressed(self, now: int) -> None:
         """A Data ACK came: watch for the next, if one is due."""
-        self._backoff = self._persist_backoff = 0
+        self._backoff = self._vain = self._persist_backoff = 0
         connection = self._connection
         outstanding = connection.outgoing.una < connection.sent_end
         self._data_at = now + self._timeout() if outstanding else None
@@ -267,7 +273,7 @@ class Sending:
         """Return how long a Data ACK may take: longer than any subflow takes to find a loss of its own."""
         rto = max((subflow.rtt.rto for subflow in self._connection.subflows), default=1_000_000)
         delay = self._connection.configuration.delayed_ack
-        return int((2 * rto + delay) << self._backoff)
+        return min((2 * rto + delay) << self._backoff, LONGEST_TIMEOUT)
 
     def _data_timeout(self, now: int) -> None:
         """The head of the stream has no Data ACK for too long (RFC 8684 §3.3.6)."""
@@ -277,23 +283,24 @@ class Sending:
         able = usable(connection.subflows)
         if connection.mode.state in REGULAR or stream.una >= connection.sent_end:
             return
-        self._backoff += 1
-        if self._backoff > connection.configuration.retries:
+        head = stream.una
+        # What is on its way, or waits for a window, has timers of its own that decide when to give up.
+        if head >= stream.end or not any(_holds(subflow, head) for subflow in able):
+            self._vain += 1
+        if self._vain > connection.configuration.retries:
             connection.fail("ETIMEDOUT")
             connection.ending.abort(now)
             return
-        self._data_at = now + self._timeout()
-        if not able:
-            return
-        head = stream.una
-        if head >= stream.end:
-            if connection.closing.state in DATA_FIN_PENDING:
-                keys = handshake.keys_option(connection, able[0])
-                if keys is not None:
-                    able[0].acknowledge(now, keys)
-                able[0].acknowledge(now)
-            return
-        self._send_head_again(head, able, now)
+        if head < stream.end:
+            self._send_head_again(head, able, now)
+        elif able and connection.closing.state in DATA_FIN_PENDING:
+            self._backoff += 1
+            keys = handshake.keys_option(connection, able[0])
+            if keys is not None:
+                able[0].acknowledge(now, keys)
+            able[0].acknowledge(now)
+        if connection.subflows:
+            self._data_at = now + self._timeout()
 
     def _send_head_again(self, head: int, able: list[Subflow], now: int) -> None:
         """Have the head of the stream sent again where no subflow has it under way, or on another one."""
@@ -302,6 +309,12 @@ class Sending:
         holders = [subflow for subflow in able if _holds(subflow, head)]
         others = [subflow for subflow in able if subflow not in holders]
         passed = [subflow for subflow in others if _declares(subflow, head)]
+        if passed == able and len(able) == 1 and not passed[0].last_had_dss:
+            # Its peer may have fallen back without our hearing of it: to that one, what is sent again would
+            # be new data. An ACK that has to be answered does no harm, and may bring the Data ACK.
+            connection.fallback.not_heard(passed[0], now)
+            return
+        self._backoff += 1
         for subflow in passed:
             # Its peer acknowledged these octets, and does not Data ACK them.
             connection.fallback.not_data_acked(subflow, now)
@@ -311,7 +324,7 @@ class Sending:
         avoid = next((subflow.number for subflow in (*holders, *passed)), None)
         stream.again(head, min(head + others[0].payload_room(False), stream.nxt), avoid)
         # Whatever else those peers acknowledged has been passed over as the head was.
-        under_way = {start for subflow in able for start in _starts(subflow)}
+        under_way = {mapping.data_start for subflow in able for mapping in _mappings(subflow)}
         for subflow in passed:
             for mapping in subflow.declared:
                 if mapping.length and mapping.data_start not in under_way:
@@ -335,21 +348,16 @@ class Sending:
 
 
 def _holds(subflow: Subflow, offset: int) -> bool:
-    """Whether a subflow has the octet at an offset of the stream under way, or waiting."""
+    """Whether any of the mapping of an octet of the stream is under way on a subflow, or waits there."""
     return any(
-        start <= offset < start + len(chunk.payload) for chunk, start in _chunks(subflow) if chunk.payload
+        mapping.data_start <= offset < mapping.data_start + mapping.length for mapping in _mappings(subflow)
     )
 
 
-def _starts(subflow: Subflow) -> list[int]:
-    """Return where in the stream the mappings begin that a subflow has under way, or waiting."""
-    return [chunk.mapping.data_start for chunk, _ in _chunks(subflow) if chunk.mapping is not None]
-
-
-def _chunks(subflow: Subflow) -> list[tuple[Chunk, int]]:
-    """Return what a subflow has under way, or waiting, each with where in the stream it begins."""
+def _mappings(subflow: Subflow) -> list[Mapping]:
+    """Return the mappings of what a subflow has under way, or waiting."""
     return [
-        (chunk, chunk.mapping.data_start + chunk.start - chunk.mapping.start)
+        chunk.mapping
         for queue in (subflow.out.under_way, subflow.out.waiting)
         for chunk in queue
         if chunk.mapping is not None

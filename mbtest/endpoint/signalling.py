@@ -127,6 +127,7 @@ def take(connection: Connection, subflow: Subflow, segment: Segment, now: int) -
         connection.joined(subflow)
     if connection.mode.state is Mode.REGULAR:
         return True
+    subflow.last_had_dss = segment.option(Dss) is not None
     for option in segment.options:
         if isinstance(option, MptcpOption) and not _take_option(connection, subflow, segment, option, now):
             return False

@@ -145,3 +145,23 @@ def test_a_path_that_takes_every_option_away_is_left():
     scene.run(30 * SECOND)
     resets = [segment for side in (CLIENT, SERVER) for segment in scene.sent(side, MpTcprst, address=A2)]
     assert [segment.option(MpTcprst).reason for segment in resets[:1]] == [6]
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+def test_a_mapping_of_which_a_part_is_missing_is_no_fault_of_the_path(checksum):
+    """A box cut a segment and lost a piece: with a checksum nothing of the mapping can be Data ACKed yet.
+
+    The rest is repeated on its subflow, which is not taken for one that loses options.
+    """
+    peer = Peer(opens=True, checksum=checksum, subflows=2).open().confirm()
+    line = peer.initial
+    peer.write(b"confirmed")
+    line.acknowledge()
+    (segment,) = peer.write(octets(1000))
+    start = int(segment.seq) - line.irs
+    line.send(line.ack_option(10), ack=start + 600)
+    late = peer.wait(12 * SECOND)
+    assert not line.is_reset
+    assert any(each.payload == octets(1000)[600:] for each in late)
+    line.send(line.ack_option(1010), ack=start + 1000)
+    assert peer.made.describe()["unacknowledged"] == 0

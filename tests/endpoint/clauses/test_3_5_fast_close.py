@@ -152,6 +152,23 @@ def test_who_sends_it_accepts_no_data_either():
     assert peer.read() is None
 
 
+def test_a_fallback_does_not_make_a_good_end_of_it():
+    """A peer that no option reaches falls back in that moment: it is to learn of the abort by a RST."""
+    peer, line = ready()
+    line.reset()
+    line = peer.initial
+    peer.made.abort(peer.now)
+    peer.made.shutdown(peer.now)
+    peer.pull()
+    number = (peer.idsn + peer.next) & MASK_64
+    line.send(Dss(None, number, line.next, 0, dsn_64=True), payload=b"never saw it")
+    line.fin()
+    peer.wait(60 * SECOND)
+    assert line.is_reset
+    assert not any(segment.fin for segment in line.got)
+    assert peer.endpoint.connections == []
+
+
 # -- Option R: on RSTs ---------------------------------------------------------------------------------
 
 
