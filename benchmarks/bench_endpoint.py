@@ -41,7 +41,7 @@ def matrix() -> Iterator[tuple[Case, RunFixture]]:
 
 
 def run_matrix(folder: Path) -> list[tuple[float, str, int]]:
-    """Carry all runs out, judged and with their captures written; return (CPU seconds, id, frames) of each."""
+    """Carry all runs out, judged, captures written; return (CPU seconds, id, frames) of each."""
     found = []
     for function, fixture in matrix():
         started = time.process_time()

@@ -351,7 +351,8 @@ def test_settings_of_the_endpoint_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "words"), [({"colour": 1}, "no setting colour; there are"), ({"mtu": 10}, "mtu=10; 576 to 65535")]
+    ("endpoint", "words"),
+    [({"colour": 1}, "no setting colour; there are"), ({"mtu": 10}, "mtu=10; 576 to 65535")],
 )
 def test_a_wrong_setting_of_the_endpoint_is_named(endpoint: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
