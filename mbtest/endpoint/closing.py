@@ -91,6 +91,10 @@ class Ending:
             if connection.incoming.take_fin():
                 self.fin_taken(now)
             return
+        if subflow.inbox and connection.closing.state not in DONE:
+            # No mapping can come any more for octets that wait for one (§3.7, eighth paragraph).
+            connection.fallback.reset(subflow, "the subflow ended, and octets have no mapping", now)
+            return
         if connection.closing.state in DONE or any(other is not subflow for other in connection.usable()):
             subflow.finish(now)
         elif not connection.incoming.ended and self.linger_at is None:
