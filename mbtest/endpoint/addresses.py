@@ -82,8 +82,7 @@ class Addresses:
 
     def _fits(self, option: AddAddr) -> bool:
         """Whether an option has room beside the timestamps of the subflows."""
-        size = -(-len(option.encode()) // 4) * 4
-        return all(subflow.options_room >= size for subflow in self._connection.usable())
+        return all(subflow.options_room >= _size(option) for subflow in self._connection.usable())
 
     def remove(self, address: Address, now: int) -> None:
         """Withdraw an own address, and reset its subflows (§3.4.2)."""
@@ -116,9 +115,10 @@ class Addresses:
                 connection.tell(Kind.ADDRESS, f"ID {identifier}: no echo", "RFC 8684 §3.4.1")
                 continue
             self._announced[identifier] = _Announcement(known.option, known.attempts + 1, now + REPEAT_AFTER)
-            if subflows:
+            fit = [subflow for subflow in subflows if subflow.options_room >= _size(known.option)]
+            if fit:
                 sent += 1
-                subflows[0].acknowledge(now, known.option)
+                fit[0].acknowledge(now, known.option)
 
     # -- Listening -----------------------------------
 
@@ -197,3 +197,8 @@ class Addresses:
         """Repeat what was not echoed."""
         if self._announced:
             self._repeat(now)
+
+
+def _size(option: AddAddr) -> int:
+    """Return the octets that an option takes in a header, padding included."""
+    return -(-len(option.encode()) // 4) * 4

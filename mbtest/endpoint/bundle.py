@@ -36,9 +36,11 @@ class Bundle:
         """Return a segment's MPTCP options."""
         profile = self._connection.profile
         options = signalling.compose(self._connection, subflow, carrier, chunk)
-        if type(profile) is Profile:
+        if type(profile) is not Profile:
+            options = [out for option in options if (out := profile.outgoing(option, carrier)) is not None]
+        if self._connection.peer_is_wide:
             return options
-        return [out for option in options if (out := profile.outgoing(option, carrier)) is not None]
+        return [signalling.narrowed(option) for option in options]
 
     def depart(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Return what the profile makes of an option."""

@@ -69,6 +69,14 @@ class Ending:
         connection = self._connection
         if connection.closing.fire_if_possible(ClosingEvent.DATA_FIN_ACKED):
             self._close_subflows(now)
+            self.orphaned(now)
+
+    def orphaned(self, now: int) -> None:
+        """See that a connection nobody reads any more does not wait for its peer's end for ever."""
+        connection = self._connection
+        waiting = connection.closing.state is Closing.M_FIN_WAIT_2
+        if connection.is_released and waiting and self.linger_at is None:
+            self.linger_at = now + connection.configuration.fin_timeout
 
     # -- The peer's stream ends -----------------------------------
 

@@ -117,7 +117,7 @@ class Connection:
         """An errno name, once the connection has ended otherwise than in good order."""
         self.last_error = ""
         self._paths_due = False
-        self._released = False
+        self.is_released = False
         """Whether the application has let go of the connection: nobody reads any more."""
         if not configuration.mptcp:
             self.mode.fire(ModeEvent.NO_CAPABLE)
@@ -160,16 +160,17 @@ class Connection:
 
     def close(self, now: int) -> None:
         """Let go of the connection; what was written is still delivered."""
-        self._released = True
+        self.is_released = True
         if self.incoming.unread and self.closing.state not in DONE:
             # RFC 9293 §3.6: octets that nobody will read are lost, and the peer is to know.
             self.abort(now)
             return
         self.shutdown(now)
+        self.ending.orphaned(now)
 
     def abort(self, now: int) -> None:
         """End the connection at once: MP_FASTCLOSE, or RST for regular TCP."""
-        self._released = True
+        self.is_released = True
         self.ending.abort(now)
 
     def describe(self) -> dict[str, str | int]:
@@ -320,7 +321,7 @@ class Connection:
 
     def data_arrived(self, subflow: Subflow) -> None:
         """Octets found their place in the peer's stream."""
-        if self.incoming.unread and self._released:
+        if self.incoming.unread and self.is_released:
             # RFC 9293 §3.6, §3.10.7.1: nobody will read them.
             self.incoming.discard()
             self.ending.abort(subflow.now)

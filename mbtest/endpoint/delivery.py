@@ -55,7 +55,8 @@ def sort(connection: Connection, subflow: Subflow, now: int) -> None:
             return
         if connection.mode.state is Mode.CHECKSUM_FAILED:
             # RFC 8684 §3.7: nothing after the failed octet is trusted until the peer has answered.
-            if len(inbox) > connection.configuration.unmapped_limit:
+            configuration = connection.configuration
+            if len(inbox) > max(configuration.receive_buffer, configuration.unmapped_limit):
                 connection.fallback.reset(subflow, "MP_FAIL was not answered for a window of data", now)
             return
         mapping = mappings.at(subflow.inbox_start)

@@ -169,7 +169,8 @@ class Endpoint:
 
     def _connection_arrives(self, segment: Segment, now: int) -> None:
         if self._half_open() >= self.configuration.half_open_limit or (
-            len(self.connections) >= self.configuration.connection_limit
+            len(self.connections) + len(self._listening[segment.destination_port])
+            >= self.configuration.connection_limit
         ):
             self.tell(Kind.REFUSED, "SYN: too many connections", "", None, None)
             return

@@ -1,7 +1,12 @@
 """Fallback: RFC 8684 §3.7 from its first paragraph to its last, in its order.
 
-"The path" is that of one subflow. What the text calls "the sender" and "the receiver" are two directions
-of one connection, so that a host is both. Every way out of Multipath TCP in this endpoint leads through here;
+Paragraphs are counted, the one around the option's figure as one, and begin: 2 "At the start of an MPTCP
+connection", 4 "A sender MUST include", 5 "If, however, an ACK", 6 "In the case of such an ACK", 7 "If a
+subflow breaks", 8 "These rules should cover", 9 "So far this section", 11 "When multiple subflows", 12 "A
+special case", 13 "In the rare case", 14 "After a sender signals", 15 "When a connection has fallen back".
+
+"The path" is that of one subflow. What the text calls "the sender" and "the receiver" are two directions of
+one connection, so that a host is both. Every way out of Multipath TCP in this endpoint leads through here;
 what each does to the mode of the connection is in `states.MODE`.
 """
 
@@ -47,65 +52,69 @@ class Fallback:
         self.again_at: int | None = None
         """When MP_FAIL is sent again, if there is no other ACK for it to go on before."""
 
-    # -- Second paragraph: options lost in the handshake -----------------------------------
+    # -- 2: options lost in the handshake -----------------------------------
 
     def no_capable(self, why: str, now: int) -> None:
         """MP_CAPABLE is missing or invalid where it has to be: be regular TCP from here on.
 
-        §3.7, second paragraph; §3.1 says where. A joining subflow is closed instead: `handshake`.
+        §3.1 says where. A joining subflow is closed instead: `handshake`.
         """
-        self._fall_back(ModeEvent.NO_CAPABLE, why, now, clause="RFC 8684 §3.1, §3.7")
+        self._turn(ModeEvent.NO_CAPABLE, why, self._connection.initial, now, clause="RFC 8684 §3.1, §3.7")
 
-    # -- Third to sixth: options pass on SYNs, and not on regular segments ----------------------------
-    # A mapping goes on every segment until the first Data ACK: `signalling.data_options`.
+    # -- 3 to 8: options pass on SYNs, and not on regular segments -----------------------------------
+    # 4: a mapping goes on every segment, until the first Data ACK and after it: `sending`, `signalling`.
 
     def data_ack_missing(self, subflow: Subflow, now: int) -> None:
-        """Our data was acknowledged, and no Data ACK ever came on this subflow.
+        """Our data was acknowledged, and no Data ACK ever came with an ACK of data on this subflow.
 
-        Fifth paragraph: a subflow that joined is reset. Sixth: the first one, as long as it is alone, falls
-        back; one final mapping, an infinite one, tells the peer in case options still pass that way.
+        5: a subflow that joined is reset. 6: the first one, as long as it is alone, falls back; one final
+        mapping, an infinite one, tells the peer in case options still pass that way.
         """
-        connection = self._connection
-        if subflow.joins or len(connection.subflows) > 1:
-            self.reset(subflow, "data acknowledged without a Data ACK", now)
+        if not self._connection.mode.may(ModeEvent.DATA_ACK_MISSING):
             return
-        if not self._owe_infinite_mapping(subflow):
-            self.reset(subflow, "data acknowledged without a Data ACK, and what is in flight has gaps", now)
-            return
-        self._fall_back(ModeEvent.DATA_ACK_MISSING, "data acknowledged without a Data ACK", now)
-        connection.release(subflow, now)
+        why = "data acknowledged without a Data ACK"
+        if subflow.joins or not self._is_alone(subflow):
+            self.reset(subflow, why, now)
+        elif not self._owe_infinite_mapping(subflow):
+            self.reset(subflow, f"{why}, and what is in flight has gaps", now)
+        else:
+            self._turn(ModeEvent.DATA_ACK_MISSING, why, subflow, now)
 
     def unmapped(self, subflow: Subflow, now: int) -> None:
         """Data is in order on the subflow, and nothing maps it.
 
-        The peer has to map every segment until its first Data ACK (fourth paragraph). So if no mapping ever
-        came on this subflow, its path takes options away: fall back, or reset a subflow that joined (eighth
-        paragraph). If mappings came before, one may yet come; if a window of data has come without, the
-        subflow broke in mid-connection (seventh paragraph).
+        The peer has to map every segment until its first Data ACK (4). So if no mapping ever came on this
+        subflow, its path takes options away: fall back, or reset a subflow that joined (8). If mappings came
+        before, one may yet come; once a window of data has come without, the subflow broke (7).
         """
         connection = self._connection
-        if not subflow.mapping_seen:
-            if subflow.joins or len(connection.subflows) > 1:
-                self.reset(subflow, "data without a mapping", now)
-            elif connection.dss_sent and connection.mode.may(ModeEvent.FIRST_DATA_UNMAPPED_LATE):
-                # The peer has seen that options pass our way: it learns of this by a mapping (sixth).
-                if self._owe_infinite_mapping(subflow):
-                    self._fall_back(ModeEvent.FIRST_DATA_UNMAPPED_LATE, "the first data has no mapping", now)
-                    connection.release(subflow, now)
-                else:
-                    self.reset(subflow, "the first data has no mapping, and what is in flight has gaps", now)
-            elif connection.mode.may(ModeEvent.FIRST_DATA_UNMAPPED):
-                self._fall_back(ModeEvent.FIRST_DATA_UNMAPPED, "the first data has no mapping", now)
-                connection.release(subflow, now)
-            elif len(subflow.inbox) >= connection.configuration.unmapped_limit:
-                self.reset(subflow, "a receive window of data without a mapping", now)
+        first = not subflow.mapping_seen
+        if first and (subflow.joins or not self._is_alone(subflow)):
+            self.reset(subflow, "data without a mapping", now)
+        elif first and self._turn_on_first_data(subflow, now):
+            return
         elif len(subflow.inbox) >= connection.configuration.unmapped_limit:
             self.reset(subflow, "a receive window of data without a mapping", now)
+
+    def _turn_on_first_data(self, subflow: Subflow, now: int) -> bool:
+        """Fall back as the first data has no mapping; return whether that was to be done."""
+        connection, why = self._connection, "the first data has no mapping"
+        if connection.dss_sent and connection.mode.may(ModeEvent.FIRST_DATA_UNMAPPED_LATE):
+            # The peer has seen that options pass our way: it learns of this by an infinite mapping (6).
+            if self._owe_infinite_mapping(subflow):
+                self._turn(ModeEvent.FIRST_DATA_UNMAPPED_LATE, why, subflow, now)
+            else:
+                self.reset(subflow, f"{why}, and what is in flight has gaps", now)
+            return True
+        if connection.mode.may(ModeEvent.FIRST_DATA_UNMAPPED):
+            self._turn(ModeEvent.FIRST_DATA_UNMAPPED, why, subflow, now)
+            return True
+        return False
 
     def not_data_acked(self, subflow: Subflow, now: int) -> None:
         """Data that the subflow's peer acknowledged was sent again, and still has no Data ACK.
 
-        Eighth paragraph: options are lost on the path, and the subflow can be closed.
+        8: options are lost on the path, and the subflow can be closed.
         """
         subflow.stale += 1
         if subflow.stale >= STALE_LIMIT:
@@ -114,7 +123,7 @@ class Fallback:
     def not_heard(self, subflow: Subflow, now: int) -> None:
         """Data that the only subflow's peer acknowledged has no Data ACK, and its ACKs have no options.
 
-        Seventh paragraph: no fallback signal can be reliably sent, nor heard.
+        7: no fallback signal can be reliably sent, nor heard.
         """
         subflow.stale += 1
         if subflow.stale >= SILENCE_LIMIT:
@@ -123,31 +132,27 @@ class Fallback:
             subflow.keep_alive(now)
 
     def reset(self, subflow: Subflow, why: str, now: int) -> None:
-        """Close a broken subflow with a RST, reason "middlebox interference" (fifth, seventh, eighth)."""
+        """Close a broken subflow with a RST, reason "middlebox interference" (5, 7, 8)."""
         self._connection.tell(Kind.RESET, f"{why}: MP_TCPRST, middlebox interference", CLAUSE, subflow)
         subflow.abort(now, MpTcprst(MIDDLEBOX), why="EPROTO")
 
-    # -- Ninth to eleventh: a checksum fails -----------------------------------
+    # -- 9 to 13: a checksum fails -----------------------------------
 
     def checksum_failed(self, subflow: Subflow, mapping: Mapping, now: int) -> None:
-        """The data of a mapping was changed on the way: nothing from its start on can be trusted.
+        """The data of a mapping was changed on the way: nothing from its start on can be trusted (9).
 
-        Eleventh paragraph, with several subflows: RST with MP_FAIL; the data is not Data ACKed, and so comes
-        again on another subflow. Twelfth, with one: MP_FAIL on an ACK, if what was received is contiguous.
-        Thirteenth: otherwise RST with MP_FAIL as well.
+        11, with several subflows: RST with MP_FAIL; the data is not Data ACKed, and so comes again on another
+        subflow. 12, with one: MP_FAIL on an ACK, if what was received is contiguous. 13: otherwise RST with
+        MP_FAIL as well.
         """
         connection = self._connection
         where = mapping.data_start
-        several = len(connection.subflows) > 1
-        connection.tell(
-            Kind.CHECKSUM,
-            f"wrong for {mapping.length} octets at data sequence number {connection.peer_dsn(where)}",
-            CLAUSE,
-            subflow,
-        )
+        words = f"wrong for {mapping.length} octets at data sequence number {connection.peer_dsn(where)}"
+        connection.tell(Kind.CHECKSUM, words, CLAUSE, subflow)
+        alone = self._is_alone(subflow)
         contiguous = connection.incoming.is_contiguous and where == connection.incoming.next
-        if several or not contiguous:
-            why = "with other subflows" if several else "and data is missing before it"
+        if not alone or not contiguous or not connection.mode.may(ModeEvent.CHECKSUM_WRONG):
+            why = "and data is missing before it" if alone else "with other subflows"
             connection.tell(Kind.MP_FAIL, f"sent on a RST: checksum failed {why}", CLAUSE, subflow)
             subflow.abort(now, MpFail(connection.peer_dsn(where)), MpTcprst(MIDDLEBOX), why="EPROTO")
             return
@@ -161,8 +166,8 @@ class Fallback:
     def fail_arrived(self, subflow: Subflow, option: MpFail, now: int) -> None:
         """The peer found a wrong checksum in our data, or answers our MP_FAIL.
 
-        Twelfth paragraph: if all unacknowledged data is contiguous, an infinite mapping, from the last octets
-        known to be intact; MP_FAIL in answer, and regular TCP in both directions. Thirteenth: RST otherwise.
+        12: if all unacknowledged data is contiguous, an infinite mapping, from the last octets known to be
+        intact; MP_FAIL in answer, and regular TCP in both directions. 13: RST with MP_FAIL otherwise.
         """
         connection = self._connection
         connection.tell(Kind.MP_FAIL, f"received, data sequence number {option.dsn}", CLAUSE, subflow)
@@ -170,90 +175,100 @@ class Fallback:
             # The answer was lost: answer again, as long as the infinite mapping is not known to be there.
             if connection.mode.state is Mode.INFINITE and self.failed_at is None:
                 self._answer(subflow, now)
-            return
-        if len(connection.subflows) > 1:
+        elif not self._is_alone(subflow):
             self.reset(subflow, "MP_FAIL without RST while there are other subflows", now)
-            return
-        if not self._owe_infinite_mapping(subflow):
+        elif not self._owe_infinite_mapping(subflow):
             connection.tell(Kind.MP_FAIL, "sent on a RST: the data in flight has gaps", CLAUSE, subflow)
-            subflow.abort(now, MpFail(connection.peer_dsn(connection.incoming.next)), why="EPROTO")
-            return
-        answers = self.failed_at is not None
-        self._fall_back(ModeEvent.MP_FAIL, "MP_FAIL answered" if answers else "MP_FAIL received", now)
-        if answers:
+            subflow.abort(now, self._own_fail(), why="EPROTO")
+        elif self.failed_at is not None:
+            self._turn(ModeEvent.MP_FAIL, "MP_FAIL answered", subflow, now)
             # The infinite mapping of our own direction, for a peer to which we have no data to send.
             subflow.acknowledge(now)
         else:
+            self._turn(ModeEvent.MP_FAIL, "MP_FAIL received", subflow, now)
             self._answer(subflow, now)
-        connection.release(subflow, now)
 
     def _answer(self, subflow: Subflow, now: int) -> None:
-        """Send MP_FAIL in the reverse direction (twelfth paragraph), at once or when the profile has it."""
-        connection = self._connection
-        delay = connection.profile.fail_answer_after
+        """Send MP_FAIL in the reverse direction (12), at once or when the profile has it."""
+        delay = self._connection.profile.fail_answer_after
         if delay:
             self.answer_at = now + delay
-            return
-        subflow.acknowledge(now, MpFail(connection.peer_dsn(connection.incoming.next)))
+        else:
+            subflow.acknowledge(now, self._own_fail())
+
+    def _own_fail(self) -> MpFail:
+        return MpFail(self._connection.peer_dsn(self._connection.incoming.next))
+
+    def _is_alone(self, subflow: Subflow) -> bool:
+        """Whether no other subflow is in use: those still in the making, or at their end, carry no data."""
+        return not any(other is not subflow and other.is_usable for other in self._connection.subflows)
 
     def _owe_infinite_mapping(self, subflow: Subflow) -> bool:
         """Prepare an infinite mapping; return whether what is unacknowledged is contiguous, as it has to be.
 
-        It acts from the start of the last segment that was Data ACKed, or from the first octet. Both
+        12: it acts from the start of the last segment that was Data ACKed, or from the first octet. Both
         directions turn at once, so that nothing may be missing in what was received either.
         """
         connection = self._connection
-        if not connection.incoming.is_contiguous:
-            return False
         distance = connection.outgoing.nxt - subflow.out.end
-        if any(
-            mapping.data_start - mapping.start != distance for mapping in subflow.declared if mapping.length
+        in_flight = (mapping for mapping in subflow.declared if mapping.length)
+        if not connection.incoming.is_contiguous or any(
+            mapping.data_start - mapping.start != distance for mapping in in_flight
         ):
             return False
         intact = subflow.last_intact
         start, data_start = (intact.start, intact.data_start) if intact is not None else (1, 1 + distance)
-        checksum = 0 if connection.checksum else None
-        self.infinite = Mapping(start, data_start, 0, checksum)
+        self.infinite = Mapping(start, data_start, 0, 0 if connection.checksum else None)
         return True
 
-    # -- After it -----------------------------------
+    # -- 14 and 15: after it -----------------------------------
+    # 14: only subflow ACKs free data (`sending.acknowledged`), and Data ACKs end (`signalling.compose`).
 
     def infinite_mapping_arrived(self, subflow: Subflow, mapping: Mapping, now: int) -> None:
-        """The peer's data needs no mappings from here on, and no Data ACKs (fourteenth paragraph)."""
+        """The peer's data needs no mappings from here on, and no Data ACKs (14)."""
         connection = self._connection
-        connection.tell(
-            Kind.INFINITE_MAPPING,
-            f"received: subflow sequence number {mapping.start} is {connection.peer_dsn(mapping.data_start)}",
-            CLAUSE,
-            subflow,
-        )
+        dsn = connection.peer_dsn(mapping.data_start)
+        words = f"received: subflow sequence number {mapping.start} is {dsn}"
+        connection.tell(Kind.INFINITE_MAPPING, words, CLAUSE, subflow)
         if not connection.mode.may(ModeEvent.INFINITE_MAPPING):
             return
-        if len(connection.subflows) > 1:
-            # Fifteenth paragraph: only one subflow can send data after a fallback.
+        if not self._is_alone(subflow):
             self.reset(subflow, "infinite mapping while there are other subflows", now)
-            return
-        if not connection.incoming.is_contiguous:
+        elif not connection.incoming.is_contiguous:
             # What was passed over for want of a mapping is part of what this one maps, and is gone.
             self.reset(subflow, "infinite mapping while octets are missing", now)
-            return
-        if connection.mode.state is Mode.CHECKSUM_FAILED and not self._owe_infinite_mapping(subflow):
+        elif connection.mode.state is Mode.CHECKSUM_FAILED and not self._owe_infinite_mapping(subflow):
             self.reset(subflow, "the data in flight has gaps", now)
-            return
-        self._fall_back(ModeEvent.INFINITE_MAPPING, "infinite mapping received", now)
-        connection.release(subflow, now, mapping)
+        else:
+            self._turn(ModeEvent.INFINITE_MAPPING, "infinite mapping received", subflow, now, mapping)
 
     def infinite_acknowledged(self) -> None:
         """The infinite mapping has arrived: no option is sent any more."""
         self._connection.mode.fire_if_possible(ModeEvent.INFINITE_ACKED)
 
-    def _fall_back(self, event: ModeEvent, why: str, now: int, clause: str = CLAUSE) -> None:
-        """Turn to regular TCP, never to return (fifteenth paragraph)."""
+    def _turn(
+        self,
+        event: ModeEvent,
+        why: str,
+        subflow: Subflow | None,
+        now: int,
+        mapping: Mapping | None = None,
+        clause: str = CLAUSE,
+    ) -> None:
+        """Turn to regular TCP, never to return, on the one subflow that is left (15).
+
+        mapping: the peer's infinite one, where it came.
+        """
         connection = self._connection
         self.give_up_at = self.again_at = None
         connection.mode.fire(event)
         connection.tell(Kind.FALLBACK, why, clause)
+        for other in list(connection.subflows):
+            if other is not subflow:
+                other.abort(now)
         connection.became_regular(now)
+        if subflow is not None and not subflow.is_over:
+            connection.release(subflow, now, mapping)
 
     # -- Time -----------------------------------
 
@@ -268,9 +283,7 @@ class Fallback:
         if self.answer_at is not None and now >= self.answer_at:
             self.answer_at = None
             if subflows:
-                subflows[0].acknowledge(
-                    now, MpFail(self._connection.peer_dsn(self._connection.incoming.next))
-                )
+                subflows[0].acknowledge(now, self._own_fail())
         if self.again_at is not None and now >= self.again_at:
             self.again_at = None
             for subflow in subflows[:1]:

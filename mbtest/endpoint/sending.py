@@ -14,7 +14,7 @@ from mbtest.endpoint.events import Kind
 from mbtest.endpoint.fallback import REGULAR
 from mbtest.endpoint.mappings import Mapping
 from mbtest.endpoint.schedulers import usable
-from mbtest.endpoint.states import ClosingEvent, Mode
+from mbtest.endpoint.states import Closing, ClosingEvent, Mode
 from mbtest.endpoint.subflow import Subflow
 from mbtest.endpoint.transmission import Acknowledged
 from mbtest.wire.mptcp import Dss, MptcpOption
@@ -56,6 +56,8 @@ class Sending:
         stream = connection.outgoing
         if not connection.established or connection.mode.state is Mode.NEGOTIATING:
             return
+        if connection.closing.state is Closing.FASTCLOSE_WAIT:
+            return  # RFC 8684 §3.5: the connection is being closed abruptly.
         if stream.nxt < stream.end or stream.next_again() is not None:
             self._send_data(now)
         for subflow in connection.subflows:

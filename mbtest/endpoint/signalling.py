@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from mbtest.endpoint import handshake
 from mbtest.endpoint.closing import DATA_FIN_PENDING, data_fin_mapping
 from mbtest.endpoint.events import Kind
@@ -84,7 +86,7 @@ def _dss(connection: Connection, mapping: Mapping | None, *, with_data_ack: bool
     data_ack: int | None = None
     wide = connection.peer_is_wide
     if with_data_ack:
-        data_ack = (connection.peer_idsn + connection.incoming.next) & (MASK_64 if wide else MASK_32)
+        data_ack = (connection.peer_idsn + connection.incoming.next) & MASK_64
     if mapping is None:
         return Dss(data_ack, data_ack_64=wide)
     alone = mapping.data_fin and not mapping.length
@@ -98,6 +100,13 @@ def _dss(connection: Connection, mapping: Mapping | None, *, with_data_ack: bool
         wide and with_data_ack,
         True,
     )
+
+
+def narrowed(option: MptcpOption) -> MptcpOption:
+    """Return an option with its Data ACK cut to the 32 bits that it is to have (RFC 8684 §3.3.2)."""
+    if isinstance(option, Dss) and option.data_ack is not None and not option.data_ack_64:
+        return replace(option, data_ack=option.data_ack & MASK_32)
+    return option
 
 
 # -- In -----------------------------------
@@ -257,6 +266,9 @@ def _declare(connection: Connection, subflow: Subflow, mapping: Mapping, now: in
 def _take_first_data(connection: Connection, subflow: Subflow, option: MpCapable, now: int) -> None:
     """MP_CAPABLE with data: a mapping of the first octets, as if by a DSS (RFC 8684 §3.1)."""
     if option.data_length is None:
+        return
+    if (option.sender_key, option.receiver_key) != (connection.peer_key, connection.own_key):
+        connection.tell(Kind.IGNORED, "MP_CAPABLE with other keys", "RFC 8684 §3.1", subflow)
         return
     if connection.mode.state is Mode.CONFIRMING:
         connection.dss_arrived()

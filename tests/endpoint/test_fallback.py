@@ -60,7 +60,7 @@ def test_mp_fail_stays_on_every_ack_until_it_is_answered():
 
 def test_what_waits_for_an_answer_is_limited():
     """A window of data, and the subflow is reset."""
-    peer = damaged(unmapped_limit=5000)
+    peer = damaged(receive_buffer=4_000, unmapped_limit=5000)
     for _ in range(10):
         if not peer.initial.is_reset:
             peer.initial.send(payload=bytes(1000))
