@@ -100,7 +100,9 @@ class Addresses:
     def _repeat(self, now: int) -> None:
         connection = self._connection
         if connection.mode.state is not Mode.MULTIPATH:
-            self._announced.clear()
+            # Before the first DSS it can wait; after a fallback nothing is announced any more (§3.7).
+            if connection.mode.state is not Mode.CONFIRMING:
+                self._announced.clear()
             return
         subflows = connection.usable()
         sent = 0

@@ -53,7 +53,6 @@ def arrive(subflow: Subflow, segment: Segment, now: int) -> None:
         return
     offset = unwrap32(int(segment.seq) - subflow.irs, subflow.receive_next)
     length = segment.sequence_length
-    subflow.probe_at = None  # The path is alive.
     # Second in the RFC, but judged by its sequence number alone (RFC 5961 §3.2), and never by PAWS.
     if segment.rst:
         _take_reset(subflow, segment, offset, now)
@@ -72,6 +71,7 @@ def arrive(subflow: Subflow, segment: Segment, now: int) -> None:
     if not _is_acceptable(subflow, offset, length):
         _refuse(subflow, segment, offset, length, now)
         return
+    subflow.probe_at = None  # The path is alive (RFC 8684 §3.4.2).
     # Fourth, SYN: never taken at its word (RFC 5961 §4.2).
     if segment.syn:
         _challenge(subflow, now)

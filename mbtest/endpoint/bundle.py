@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 from mbtest.endpoint import delivery, signalling
 from mbtest.endpoint.events import Kind
 from mbtest.endpoint.profiles import Carrier, Profile
+from mbtest.endpoint.states import Mode
 from mbtest.endpoint.subflow import Subflow
 from mbtest.endpoint.transmission import Acknowledged, Chunk
-from mbtest.wire.mptcp import MptcpOption
+from mbtest.wire.mptcp import MptcpOption, MpTcprst, Reason
 from mbtest.wire.packet import Segment
 
 if TYPE_CHECKING:
     from mbtest.endpoint.connection import Connection
+
+
+TRANSIENT = 1
+"""Flag T of MP_TCPRST: the path may work again (RFC 8684 §3.6)."""
 
 
 class Bundle:
@@ -68,6 +73,12 @@ class Bundle:
             self._connection.begin(subflow)
         elif not subflow.active:
             self._connection.joined(subflow)
+
+    def farewell(self) -> tuple[MptcpOption, ...]:
+        """Return what says that a subflow is given up for its performance (RFC 8684 §3.3.6)."""
+        if self._connection.mode.state in (Mode.CONFIRMING, Mode.MULTIPATH):
+            return (MpTcprst(Reason.PERFORMANCE, TRANSIENT),)
+        return ()
 
     def timed_out(self, subflow: Subflow) -> None:
         """A subflow's timer expired: what it has under way goes another way as well (RFC 8684 §3.3.6)."""

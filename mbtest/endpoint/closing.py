@@ -12,7 +12,7 @@ from mbtest.endpoint.fallback import REGULAR
 from mbtest.endpoint.mappings import Mapping
 from mbtest.endpoint.states import Closing, ClosingEvent, Mode, Tcp
 from mbtest.endpoint.subflow import CAN_SEND
-from mbtest.wire.mptcp import MpFastclose, MpTcprst
+from mbtest.wire.mptcp import MpFastclose, MpTcprst, Reason
 
 if TYPE_CHECKING:
     from mbtest.endpoint.connection import Connection
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 FASTCLOSE_ATTEMPTS = 3
 """RFC 8684 §3.5 recommends this limit."""
-OUTSTANDING = 4
-"""MP_TCPRST's reason "too much outstanding data" (§3.6)."""
 DATA_FIN_PENDING = frozenset({Closing.M_FIN_WAIT_1, Closing.M_CLOSING, Closing.M_LAST_ACK})
 CAN_WRITE = frozenset({Closing.M_ESTAB, Closing.M_CLOSE_WAIT})
 DONE = frozenset({Closing.M_TIME_WAIT, Closing.M_CLOSED})
@@ -123,7 +121,7 @@ class Ending:
                 subflow.abort(now)
             elif subflow in left_behind:
                 # It would keep the connection for data that has long arrived another way.
-                subflow.abort(now, MpTcprst(OUTSTANDING))
+                subflow.abort(now, MpTcprst(Reason.OUTSTANDING))
             else:
                 # The Data ACK of the DATA_FIN goes out with the FIN, and is repeated with it.
                 subflow.finish(now)
@@ -236,6 +234,11 @@ class Ending:
             connection.stop_data_timer()
             self.linger_at = now + connection.configuration.linger
             connection.last_error = why or "ETIMEDOUT"
+
+    def progressed(self, now: int) -> None:
+        """A Data ACK came: while our stream goes on, so may the peer's, on a new subflow (§3.3.3)."""
+        if self.linger_at is not None and self._connection.closing.state not in DONE:
+            self.linger_at = now + self._connection.configuration.linger
 
     def made_whole(self, now: int) -> None:
         """A subflow came where there was none (RFC 8684 §3.3.3, "break before make")."""

@@ -70,6 +70,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     unmapped_limit: int = 64 * 1024
     """Octets of a subflow kept without a mapping: the largest unscaled window (RFC 8684 §3.3.1)."""
+    unmapped_wait: int = 3 * SECOND
+    """How long octets without a mapping are kept; the subflow is reset then."""
     mapping_limit: int = 4_096
     """Mappings of a subflow kept whose octets have not arrived."""
     half_open_limit: int = 64

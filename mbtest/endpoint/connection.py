@@ -351,6 +351,7 @@ class Connection:
         if self.closing.state in DATA_FIN_PENDING and offset >= self.outgoing.fin_end:
             self.ending.acknowledged(now)
         self.sending.progressed(now)
+        self.ending.progressed(now)
 
     def window_opened(self) -> None:
         """The peer's shared window moved."""

@@ -12,16 +12,19 @@ from random import Random
 
 from mbtest.endpoint import arrival, handshake, icmp
 from mbtest.endpoint.configuration import Address, Configuration
+from mbtest.endpoint.congestion import CONGESTION
 from mbtest.endpoint.connection import Connection
 from mbtest.endpoint.events import Event, Kind
+from mbtest.endpoint.path_managers import PATH_MANAGERS
 from mbtest.endpoint.profiles import Carrier
+from mbtest.endpoint.schedulers import SCHEDULERS
 from mbtest.endpoint.states import Mode, Tcp, TcpEvent
 from mbtest.endpoint.subflow import HANDSHAKE, Subflow
 from mbtest.errors import LocalProtocolError
 from mbtest.wire.errors import WireError
 from mbtest.wire.ip import Packet
 from mbtest.wire.keys import token
-from mbtest.wire.mptcp import MpJoin, MpJoinSyn, MptcpOption, MpTcprst
+from mbtest.wire.mptcp import MpJoin, MpJoinSyn, MpTcprst, Reason
 from mbtest.wire.packet import Segment, decode
 
 Flow = tuple[bytes, bytes]
@@ -36,7 +39,18 @@ class Endpoint:
         """Set a host up. addresses: its own, the first of each family the preferred one.
 
         random: of keys, nonces, ports and initial sequence numbers; a seeded one repeats a run exactly.
+        Raises LocalProtocolError for names that are none, and for addresses to join from that it has not.
         """
+        for registry, name in (
+            (SCHEDULERS, configuration.scheduler),
+            (PATH_MANAGERS, configuration.path_manager),
+            (CONGESTION, configuration.congestion),
+        ):
+            registry[name]
+        if foreign := set(configuration.join_from) - set(addresses):
+            raise LocalProtocolError(
+                f"join_from: {foreign} is not of this host, which has {tuple(addresses)}"
+            )
         self.configuration = configuration
         self.profile = configuration.profile()
         self.addresses = tuple(addresses)
@@ -186,16 +200,16 @@ class Endpoint:
     def _join_arrives(self, segment: Segment, option: MpJoinSyn, now: int) -> None:
         """A join finds its connection by the token, not by the port (RFC 8684 §3.2)."""
         connection = self._tokens.get(option.token)
-        refusal: MptcpOption | None
+        refusal: MpTcprst | None
         if connection is None:
-            refusal = MpTcprst(handshake.MPTCP_ERROR)
+            refusal = MpTcprst(Reason.MPTCP_ERROR)
             self.tell(Kind.REFUSED, "join: unknown token", "RFC 8684 §3.2", None, None)
         else:
             refusal = handshake.join_refusal(connection, segment)
             if self._half_open() >= self.configuration.half_open_limit:
-                refusal = MpTcprst(2)
+                refusal = MpTcprst(Reason.RESOURCES)
             if refusal is not None:
-                connection.tell(Kind.REFUSED, f"join: reason {refusal.reason}", "RFC 8684 §3.2")  # type: ignore[attr-defined]
+                connection.tell(Kind.REFUSED, f"join: reason {refusal.reason}", "RFC 8684 §3.2")
         if refusal is not None or connection is None:
             signals = [] if refusal is None else [self.profile.outgoing(refusal, Carrier.RST)]
             self.emit(arrival.reset_for(segment, *(signal for signal in signals if signal is not None)))
@@ -282,6 +296,7 @@ class Endpoint:
         """Forget a connection that is over."""
         if connection in self.connections:
             self.connections.remove(connection)
+        self._numbers.pop(connection.number, None)
         if self._tokens.get(connection.own_token) is connection:
             del self._tokens[connection.own_token]
 

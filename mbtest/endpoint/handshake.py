@@ -21,6 +21,7 @@ from mbtest.wire.mptcp import (
     MpJoinSynAck,
     MptcpOption,
     MpTcprst,
+    Reason,
 )
 from mbtest.wire.packet import Segment
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 VERSION = 1
 ALGORITHMS = 0x1F
 """Flags D to H of MP_CAPABLE."""
-MPTCP_ERROR, PROHIBITED = 1, 3
-"""MP_TCPRST's reasons "MPTCP specific error" and "administratively prohibited" (§3.6)."""
 CAPABLE_ATTEMPTS = 3
 """SYNs with MP_CAPABLE; later ones go without: a box may drop those with unknown options (§3.1)."""
 
@@ -186,18 +185,18 @@ def third_ack_arrived(connection: Connection, subflow: Subflow, segment: Segment
 # -- MP_JOIN arrives -----------------------------------
 
 
-def join_refusal(connection: Connection, segment: Segment) -> MptcpOption | None:
+def join_refusal(connection: Connection, segment: Segment) -> MpTcprst | None:
     """Return the option of the RST that refuses a MP_JOIN SYN now; None where it is taken (§3.2)."""
     initial = connection.initial
     own = None if initial is None else (initial.local, initial.local_port)
     if connection.configuration.deny_join and (segment.destination, segment.destination_port) == own:
-        return MpTcprst(PROHIBITED)  # §3.1: flag C says so of the initial subflow's address and port.
+        return MpTcprst(Reason.PROHIBITED)  # §3.1: flag C says so of the initial subflow's address and port.
     # The peer may open subflows once a DSS has reached it (§3.1). Its SYN can overtake its own first DSS.
     if connection.mode.state not in (Mode.CONFIRMING, Mode.MULTIPATH):
         # §3.7: after a fallback only one subflow carries data.
-        return MpTcprst(MPTCP_ERROR)
+        return MpTcprst(Reason.MPTCP_ERROR)
     if connection.further_subflows() >= connection.configuration.subflows or connection.is_ending:
-        return MpTcprst(PROHIBITED)
+        return MpTcprst(Reason.PROHIBITED)
     return None
 
 
@@ -240,5 +239,5 @@ def _join_ack_arrived(connection: Connection, subflow: Subflow, segment: Segment
 def _refuse(connection: Connection, subflow: Subflow, why: str, now: int) -> bool:
     """RFC 8684 §3.2: the subflow is closed with a RST, reason "MPTCP specific error"."""
     connection.tell(Kind.REFUSED, f"join: {why}", "RFC 8684 §3.2", subflow)
-    subflow.abort(now, MpTcprst(MPTCP_ERROR), why="EPROTO")
+    subflow.abort(now, MpTcprst(Reason.MPTCP_ERROR), why="EPROTO")
     return False

@@ -67,7 +67,7 @@ class Backup(LowestRtt):
 
     def eligible(self, able: Sequence[Subflow]) -> Sequence[Subflow]:
         """See `Scheduler`."""
-        return [min(able, key=lambda subflow: subflow.number)] if able else able
+        return [min(able, key=lambda subflow: (subflow.timeouts > 0, subflow.number))] if able else able
 
 
 class _Registry(dict[str, Callable[[], Scheduler]]):
@@ -84,6 +84,10 @@ SCHEDULERS: Mapping[str, Callable[[], Scheduler]] = _Registry(
 
 
 def usable(subflows: Sequence[Subflow]) -> list[Subflow]:
-    """Return the subflows that may carry data: backups only where there is nothing else (§3.3.8)."""
+    """Return the subflows that may carry data: backups only where nothing else is available (§3.3.8).
+
+    One whose last segments nobody acknowledges in time counts as available only where all do.
+    """
     able = [subflow for subflow in subflows if subflow.is_usable]
-    return [subflow for subflow in able if not subflow.backup] or able
+    answered = [subflow for subflow in able if not subflow.timeouts]
+    return [subflow for subflow in answered if not subflow.backup] or answered or able

@@ -17,7 +17,6 @@ from mbtest.endpoint.schedulers import usable
 from mbtest.endpoint.states import Closing, ClosingEvent, Mode
 from mbtest.endpoint.subflow import Subflow
 from mbtest.endpoint.transmission import Acknowledged
-from mbtest.wire.mptcp import Dss, MptcpOption
 from mbtest.wire.packet import Segment
 
 if TYPE_CHECKING:
@@ -222,12 +221,7 @@ class Sending:
             if fin:
                 connection.ending.acknowledged(now)
             return
-        if subflow.data_ack_seen or not any(chunk.payload for chunk in result.chunks):
-            return
-        # An ADD_ADDR that leaves no room for a DSS shows, by itself, that options pass.
-        dss = segment.option(Dss)
-        if dss is not None or segment.option(MptcpOption) is None:
-            connection.fallback.data_ack_missing(subflow, now)
+        connection.fallback.acknowledged(subflow, result, segment, now)
 
     def begin_regular(self) -> None:
         """From here on the stream goes on where the one subflow is."""

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from mbtest.endpoint import handshake
 from mbtest.endpoint.closing import DATA_FIN_PENDING, data_fin_mapping
 from mbtest.endpoint.events import Kind
-from mbtest.endpoint.fallback import REGULAR
+from mbtest.endpoint.fallback import MOST_TOLD, REGULAR
 from mbtest.endpoint.mappings import MASK_64, Mapping
 from mbtest.endpoint.profiles import Carrier
 from mbtest.endpoint.states import Join, JoinEvent, Mode, ModeEvent, Tcp
@@ -24,6 +24,7 @@ from mbtest.wire.mptcp import (
     MpPrio,
     MptcpOption,
     MpTcprst,
+    Reason,
     RemoveAddr,
     UnknownMptcp,
 )
@@ -53,8 +54,10 @@ def compose(
     mapping = chunk.mapping if chunk is not None and chunk.carries_mapping else None
     if mode is Mode.INFINITE:
         # RFC 8684 §3.7: one final mapping, an infinite one; and after it no option.
-        # While there is no data for it to go with, it is on every ACK.
-        mapping = mapping if chunk is not None else connection.fallback.infinite
+        if chunk is None and connection.fallback.told < MOST_TOLD:
+            # There is no data for it to go with, and the peer is to hear of it.
+            mapping = connection.fallback.infinite
+            connection.fallback.told += mapping is not None
         return [_dss(connection, mapping, with_data_ack=False)] if mapping and mapping.infinite else []
     if subflow.joins and subflow.join.state is not Join.ESTABLISHED:
         proof = handshake.ack_option(connection, subflow)
@@ -151,7 +154,7 @@ def _take_option(
     if connection.mode.state is Mode.INFINITE and not isinstance(option, MpFail | MpFastclose):
         return True  # RFC 8684 §3.7: no answer to anything else would be allowed any more.
     if isinstance(option, MpCapable):
-        if not subflow.joins and option.data_length is not None:
+        if not subflow.joins and not subflow.active:
             _take_first_data(connection, subflow, option, now)
     elif isinstance(option, AddAddr):
         connection.addresses.add_arrived(subflow, option, now)
@@ -204,7 +207,7 @@ def _take_dss(connection: Connection, subflow: Subflow, segment: Segment, option
         _take_data_ack(connection, subflow, segment, option, now)
     if subflow.is_over:
         return False
-    if option.dsn is None:
+    if option.dsn is None or (connection.mode.state is Mode.INFINITE and option.length):
         return True
     if option.length and not _checksum_as_negotiated(connection, subflow, option.checksum, now):
         return False
@@ -241,7 +244,7 @@ def _checksum_as_negotiated(connection: Connection, subflow: Subflow, checksum: 
         return True
     words = "mapping without the checksum" if connection.checksum else "mapping with a checksum not"
     connection.tell(Kind.RESET, f"{words} negotiated", "RFC 8684 §3.3", subflow)
-    subflow.abort(now, MpTcprst(handshake.MPTCP_ERROR), why="EPROTO")
+    subflow.abort(now, MpTcprst(Reason.MPTCP_ERROR), why="EPROTO")
     return False
 
 

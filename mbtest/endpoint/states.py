@@ -87,7 +87,7 @@ class ModeEvent(enum.StrEnum):
     NO_CAPABLE = "MP_CAPABLE missing or invalid"
     DSS_ARRIVED = "DSS arrives"
     FIRST_DATA_UNMAPPED = "first data has no mapping"
-    FIRST_DATA_UNMAPPED_LATE = "first data has no mapping, after a DSS was sent"
+    FIRST_DATA_UNMAPPED_DSS_SENT = "first data has no mapping, after a DSS was sent"
     DATA_ACK_MISSING = "data acknowledged without a Data ACK"
     CHECKSUM_WRONG = "checksum wrong on the only subflow"
     MP_FAIL = "MP_FAIL arrives on the only subflow"
@@ -156,14 +156,14 @@ MODE: Table[Mode, ModeEvent] = {
         ME.NO_CAPABLE: M.REGULAR,
         ME.DSS_ARRIVED: M.MULTIPATH,
         ME.FIRST_DATA_UNMAPPED: M.REGULAR,
-        ME.FIRST_DATA_UNMAPPED_LATE: M.INFINITE,
+        ME.FIRST_DATA_UNMAPPED_DSS_SENT: M.INFINITE,
         ME.DATA_ACK_MISSING: M.INFINITE,
         ME.CHECKSUM_WRONG: M.CHECKSUM_FAILED,
         ME.MP_FAIL: M.INFINITE,
         ME.INFINITE_MAPPING: M.REGULAR,
     },
     M.MULTIPATH: {
-        ME.FIRST_DATA_UNMAPPED_LATE: M.INFINITE,
+        ME.FIRST_DATA_UNMAPPED_DSS_SENT: M.INFINITE,
         ME.DATA_ACK_MISSING: M.INFINITE,
         ME.CHECKSUM_WRONG: M.CHECKSUM_FAILED,
         ME.MP_FAIL: M.INFINITE,

@@ -73,6 +73,9 @@ class Owner(Protocol):
     def handshake_over(self, subflow: Subflow) -> None:
         """Take notice that the three-way handshake is over."""
 
+    def farewell(self) -> tuple[MptcpOption, ...]:
+        """Return the options of the RST that gives up a subflow which nobody answers on."""
+
     def timed_out(self, subflow: Subflow) -> None:
         """Take notice that the retransmission timer expired."""
 

@@ -54,7 +54,7 @@ def _repeat_join(subflow: Subflow, now: int) -> None:
     """Send the third ACK again: it is acknowledged, so it is repeated until it is (RFC 8684 §3.2)."""
     subflow.timeouts += 1
     if subflow.timeouts > subflow.owner.configuration.retries:
-        subflow.abort(now, why="ETIMEDOUT")
+        subflow.abort(now, *subflow.owner.farewell(), why="ETIMEDOUT")
         return
     subflow.rtt.back_off()
     subflow.join_at = now + subflow.rtt.rto
@@ -70,7 +70,7 @@ def _send_again(subflow: Subflow, now: int) -> None:
     first = out.under_way[0]
     subflow.timeouts += 1
     if subflow.timeouts > (configuration.syn_retries if first.syn else configuration.retries):
-        subflow.abort(now, why="ETIMEDOUT")
+        subflow.abort(now, *subflow.owner.farewell(), why="ETIMEDOUT")
         return
     subflow.rtt.back_off()
     # A closed window is no congestion; what a lost SYN means is seen to at the end of the handshake.

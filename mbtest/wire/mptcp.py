@@ -7,6 +7,7 @@ kind 30 that is not one of these forms (another length, an unassigned subtype) i
 
 from __future__ import annotations
 
+import enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import Struct
 from typing import ClassVar, Self
@@ -23,6 +24,20 @@ SUBTYPE_NAMES = {
     REMOVE_ADDR: "REMOVE_ADDR", MP_PRIO: "MP_PRIO", MP_FAIL: "MP_FAIL", MP_FASTCLOSE: "MP_FASTCLOSE",
     MP_TCPRST: "MP_TCPRST", MP_EXPERIMENTAL: "MP_EXPERIMENTAL",
 }  # fmt: skip
+
+
+class Reason(enum.IntEnum):
+    """Why a subflow is reset: the reason codes of MP_TCPRST (RFC 8684 §3.6)."""
+
+    UNSPECIFIED = 0
+    MPTCP_ERROR = 1
+    RESOURCES = 2
+    PROHIBITED = 3
+    OUTSTANDING = 4
+    PERFORMANCE = 5
+    MIDDLEBOX = 6
+
+
 RESET_REASONS = {
     0: "unspecified", 1: "MPTCP-specific error", 2: "lack of resources", 3: "administratively prohibited",
     4: "too much outstanding data", 5: "unacceptable performance", 6: "middlebox interference",
@@ -41,9 +56,6 @@ _KEY = Struct("!Q")
 _LENGTH = Struct("!H")
 _JOIN_SYN = Struct("!BII")
 _JOIN_SYN_ACK = Struct("!BQI")
-_MAPPING_32 = Struct("!IIH")
-_MAPPING_64 = Struct("!QIH")
-_WORD = Struct("!I")
 
 
 class MptcpOption(TcpOption, frozen=True):
@@ -253,7 +265,7 @@ class Dss(MptcpOption, frozen=True):
     def encode(self) -> bytes:
         """Return 4 to 28 octets."""
         flags = (self.reserved & 0x07) << 5
-        body = b""
+        values: list[int] = []
         if self.data_fin:
             flags |= DATA_FIN
         if self.data_ack_64:
@@ -262,14 +274,14 @@ class Dss(MptcpOption, frozen=True):
             flags |= DSN_64
         if self.data_ack is not None:
             flags |= HAS_DATA_ACK
-            body = (_KEY if self.data_ack_64 else _WORD).pack(self.data_ack)
+            values.append(self.data_ack)
         if self.dsn is not None:
             flags |= HAS_MAPPING
-            layout = _MAPPING_64 if self.dsn_64 else _MAPPING_32
-            body += layout.pack(self.dsn, self.subflow_sequence, self.length)
+            values += (self.dsn, self.subflow_sequence, self.length)
             if self.checksum is not None:
-                body += _LENGTH.pack(self.checksum)
-        return self._head(4 + len(body), self.reserved >> 3) + bytes((flags,)) + body
+                values.append(self.checksum)
+        layout, length = _DSS_LAYOUTS[flags & 0x0F, len(values)]
+        return self._head(length, self.reserved >> 3) + layout.pack(flags, *values)
 
     @classmethod
     def decode(cls, data: bytes) -> Self | None:
@@ -307,6 +319,11 @@ def _dss_forms() -> dict[tuple[int, int], Struct]:
 
 
 _DSS_FORMS = _dss_forms()
+_DSS_LAYOUTS = {
+    (flags, len(form.unpack(bytes(form.size)))): (Struct("!B" + form.format.removeprefix("!")), length)
+    for (length, flags), form in _DSS_FORMS.items()
+}
+"""The flags of a DSS and what follows them, and the option's length, by flags and how many values follow."""
 
 
 class AddAddr(MptcpOption, frozen=True):

@@ -1,4 +1,4 @@
-"""RFC 8684 §3.7, ninth to thirteenth paragraph and the last: checksums that fail, and MP_FAIL."""
+"""RFC 8684 §3.7, ninth to fourteenth paragraph and the last: checksums that fail, and MP_FAIL."""
 
 from __future__ import annotations
 
@@ -175,12 +175,12 @@ def test_11_who_receives_it_sends_the_data_by_another_subflow(side):
     assert peer.made.is_mptcp
 
 
-# -- 12: one subflow -----------------------------------------------------------------------------------
+# -- 13: one subflow -----------------------------------------------------------------------------------
 
 
 @SIDES
 @pytest.mark.parametrize("wide", [False, True])
-def test_12_a_receiver_answers_with_mp_fail_on_an_ack(side, wide):
+def test_13_a_receiver_answers_with_mp_fail_on_an_ack(side, wide):
     """It names the start of the failed mapping; what failed is neither delivered nor Data ACKed."""
     peer = ready(side)
     line = peer.initial
@@ -197,7 +197,7 @@ def test_12_a_receiver_answers_with_mp_fail_on_an_ack(side, wide):
 
 
 @SIDES
-def test_12_a_sender_answers_with_mp_fail_and_an_infinite_mapping(side):
+def test_13_a_sender_answers_with_mp_fail_and_an_infinite_mapping(side):
     """MP_FAIL in the reverse direction, and on the next new segment the infinite mapping."""
     peer = ready(side)
     line = peer.initial
@@ -212,7 +212,7 @@ def test_12_a_sender_answers_with_mp_fail_and_an_infinite_mapping(side):
 
 
 @SIDES
-def test_12_the_infinite_mapping_begins_at_the_last_segment_that_was_data_acked(side):
+def test_13_the_infinite_mapping_begins_at_the_last_segment_that_was_data_acked(side):
     """It acts retroactively: subflow and data sequence number of the last segment known to be intact."""
     peer = ready(side)
     line = peer.initial
@@ -227,7 +227,7 @@ def test_12_the_infinite_mapping_begins_at_the_last_segment_that_was_data_acked(
 
 
 @SIDES
-def test_12_the_infinite_mapping_begins_at_the_start_where_nothing_was_data_acked(side):
+def test_13_the_infinite_mapping_begins_at_the_start_where_nothing_was_data_acked(side):
     """With the first data damaged nothing is known to be intact: both numbers are the first ones."""
     peer = Peer(opens=side is SERVER, checksum=True).open()
     line = peer.initial
@@ -240,7 +240,7 @@ def test_12_the_infinite_mapping_begins_at_the_start_where_nothing_was_data_acke
 
 @SIDES
 @pytest.mark.parametrize("profile", [None, NarrowNumbers])
-def test_12_both_directions_are_regular_tcp_afterwards(side, profile):
+def test_13_both_directions_are_regular_tcp_afterwards(side, profile):
     """After MP_FAIL, its answer and the infinite mappings, no option is sent by either."""
     settings = {"checksum": True} | ({"profile": profile} if profile else {})
     scene = Scene(settings, settings).exchange(5000, 5000)
@@ -266,7 +266,7 @@ def test_12_both_directions_are_regular_tcp_afterwards(side, profile):
 @SIDES
 @pytest.mark.parametrize("lost", [1, 3])
 @pytest.mark.parametrize("whose", ["first", "answer"])
-def test_12_a_lost_mp_fail_is_made_up_for(side, lost, whose):
+def test_13_a_lost_mp_fail_is_made_up_for(side, lost, whose):
     """The first one, or the answer, may be lost more than once: the fallback comes about all the same."""
     scene = Scene({"checksum": True}, {}).exchange(5000, 5000)
     scene.boxes.append(corrupt(by(side), 2))
@@ -286,7 +286,7 @@ def test_12_a_lost_mp_fail_is_made_up_for(side, lost, whose):
         assert not host.connection.is_mptcp
 
 
-def test_12_an_mp_fail_that_is_never_answered_ends_the_subflow():
+def test_13_an_mp_fail_that_is_never_answered_ends_the_subflow():
     """A peer that does not speak of it any more cannot be understood: the subflow is reset."""
     peer = ready(SERVER)
     peer.initial.data(b"damaged", checksum=WRONG)
@@ -296,7 +296,7 @@ def test_12_an_mp_fail_that_is_never_answered_ends_the_subflow():
     assert peer.read() is None
 
 
-def test_12_mp_fail_does_not_interrupt_the_other_direction():
+def test_13_mp_fail_does_not_interrupt_the_other_direction():
     """Data on its way to the host that found the fault is still delivered, once each octet."""
     scene = Scene({"checksum": True}, {}).exchange(5000, 5000)
     scene.boxes.append(corrupt(by(CLIENT), 3))
@@ -310,7 +310,7 @@ def test_12_mp_fail_does_not_interrupt_the_other_direction():
 
 @SIDES
 @pytest.mark.parametrize("unread", [False, True])
-def test_12_what_was_acknowledged_before_the_fallback_is_delivered(side, unread):
+def test_13_what_was_acknowledged_before_the_fallback_is_delivered(side, unread):
     """Regular TCP never drops what it has acknowledged, however small the buffer and slow the reader."""
     peer = Peer(opens=side is SERVER, checksum=True, subflows=2, receive_buffer=4000).open().confirm()
     line = peer.initial
@@ -330,11 +330,11 @@ def test_12_what_was_acknowledged_before_the_fallback_is_delivered(side, unread)
     assert got == sent[:acknowledged]
 
 
-# -- 13: one subflow, data with gaps -------------------------------------------------------------------
+# -- 14: one subflow, data with gaps -------------------------------------------------------------------
 
 
 @SIDES
-def test_13_a_receiver_with_a_gap_resets_with_mp_fail(side):
+def test_14_a_receiver_with_a_gap_resets_with_mp_fail(side):
     """The failed octets are not the next of the stream: no infinite mapping could place what follows."""
     peer = ready(side)
     line = peer.join()
@@ -348,7 +348,7 @@ def test_13_a_receiver_with_a_gap_resets_with_mp_fail(side):
 
 
 @SIDES
-def test_13_a_sender_with_gaps_in_flight_resets(side):
+def test_14_a_sender_with_gaps_in_flight_resets(side):
     """It repeats the data of a subflow that was closed: what is in flight is not contiguous."""
     peer = ready(side, scheduler="round-robin")
     line = peer.join()
@@ -362,10 +362,10 @@ def test_13_a_sender_with_gaps_in_flight_resets(side):
     assert any(segment.option(MpFail) for segment in peer.initial.got if segment.rst)
 
 
-# -- 16: boxes that know MPTCP -------------------------------------------------------------------------
+# -- 17: boxes that know MPTCP -------------------------------------------------------------------------
 
 
-def test_16_a_box_that_rewrites_the_checksum_is_welcome():
+def test_17_a_box_that_rewrites_the_checksum_is_welcome():
     """Whoever changes data and mends the DSS checksum causes no fallback."""
 
     def box(segment, side):

@@ -284,7 +284,7 @@ def test_8_the_other_side_of_a_joined_path_notices_too():
     assert peer.read() is None
 
 
-# -- 14: after an infinite mapping ---------------------------------------------------------------------
+# -- 15: after an infinite mapping ---------------------------------------------------------------------
 
 
 def fallen_back(side) -> Peer:
@@ -297,7 +297,7 @@ def fallen_back(side) -> Peer:
 
 
 @SIDES
-def test_14_only_subflow_acks_free_the_send_buffer(side):
+def test_15_only_subflow_acks_free_the_send_buffer(side):
     """Data ACKs may not fit any more: they count for nothing, and the subflow's ACK for all."""
     peer = fallen_back(side)
     line = peer.initial
@@ -309,7 +309,7 @@ def test_14_only_subflow_acks_free_the_send_buffer(side):
 
 
 @SIDES
-def test_14_the_receiver_of_an_infinite_mapping_sends_no_data_acks(side):
+def test_15_the_receiver_of_an_infinite_mapping_sends_no_data_acks(side):
     """They end with the mapping."""
     peer = Peer(opens=side is SERVER).open().confirm()
     line = peer.initial
@@ -320,7 +320,7 @@ def test_14_the_receiver_of_an_infinite_mapping_sends_no_data_acks(side):
     assert [segment.option(MptcpOption) for segment in line.got[before:]] == [None] * 3
 
 
-def test_14_octets_passed_over_are_missed_and_not_left_out():
+def test_15_octets_passed_over_are_missed_and_not_left_out():
     """A segment lost its option, one behind it had one, and then the sender falls back.
 
     The infinite mapping counts from the first octet on, those that had no mapping included: the stream may be
@@ -337,11 +337,11 @@ def test_14_octets_passed_over_are_missed_and_not_left_out():
     assert line.is_reset or read == b"first second third fourth"
 
 
-# -- 15: one subflow, and no way back ------------------------------------------------------------------
+# -- 16: one subflow, and no way back ------------------------------------------------------------------
 
 
 @SIDES
-def test_15_no_subflow_joins_after_a_fallback(side):
+def test_16_no_subflow_joins_after_a_fallback(side):
     """A joining SYN is answered with a RST, and none is sent."""
     peer = Peer(opens=side is SERVER, subflows=4).open().confirm()
     line = peer.initial
@@ -353,7 +353,7 @@ def test_15_no_subflow_joins_after_a_fallback(side):
 
 
 @SIDES
-def test_15_options_that_come_later_change_nothing(side):
+def test_16_options_that_come_later_change_nothing(side):
     """MPTCP does not come back: further DSS options are no signals."""
     peer = Peer(opens=side is SERVER).open().confirm()
     line = peer.initial
@@ -369,7 +369,7 @@ def test_15_options_that_come_later_change_nothing(side):
     assert peer.read() == b""
 
 
-def test_15_with_several_subflows_an_infinite_mapping_is_a_failure():
+def test_16_with_several_subflows_an_infinite_mapping_is_a_failure():
     """Only one subflow can go on after a fallback, so that this one is reset."""
     peer = Peer(opens=True, subflows=2).open().confirm()
     line = peer.join()
@@ -381,7 +381,7 @@ def test_15_with_several_subflows_an_infinite_mapping_is_a_failure():
 
 
 @SIDES
-def test_15_no_option_is_sent_after_a_fallback(side):
+def test_16_no_option_is_sent_after_a_fallback(side):
     """From the acknowledgement of the last one on, to the end of the connection."""
     scene = Scene().connect()
     scene.boxes.append(strip(when=by(side, has(Dss))))
@@ -395,7 +395,7 @@ def test_15_no_option_is_sent_after_a_fallback(side):
         assert scene.host(each).connection.error is None
 
 
-def test_15_regular_tcp_ends_with_fins_and_resets_of_tcp():
+def test_16_regular_tcp_ends_with_fins_and_resets_of_tcp():
     """An abort after a fallback is a plain RST."""
     peer = Peer(opens=False)
     peer.initial.send(MaximumSegmentSize(1460), flags=SYN | ACK)
