@@ -317,8 +317,6 @@ class Fallback:
         """Return when something is due, run clock, or None."""
         due = (self.answer_at, self.again_at, self.give_up_at, self.held_until)
         times = [at for at in due if at is not None]
-            at for at in (self.answer_at, self.again_at, self.give_up_at, self.held_until) if at is not None
-        ]
         return min(times) if times else None
 
     def handle_timer(self, now: int) -> None:
