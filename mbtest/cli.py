@@ -143,11 +143,13 @@ def default_directory() -> Path:
 
 
 @main.command(name="list")
-@click.argument("what", type=click.Choice(["cases", "boxes", "topologies", "stacks", "profiles"]))
+@click.argument(
+    "what", type=click.Choice(["cases", "boxes", "topologies", "stacks", "profiles", "requirements"])
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @_CONTENT
 def list_(what: str, as_json: bool, content: tuple[str, ...]) -> None:
-    """List the cases, boxes, topologies, stacks or profiles of the reference endpoint that there are."""
+    """List the cases, boxes, topologies, stacks, the reference endpoint's profiles, or the requirements."""
     from mbtest import content as content_folders
     from mbtest import listing
 

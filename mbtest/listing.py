@@ -11,15 +11,16 @@ from rich.markup import escape
 
 from mbtest import content
 from mbtest.console import Screen
-from mbtest.harness.catalogue import cases
+from mbtest.harness.catalogue import cases, coverage
 from mbtest.harness.topologies import topologies
 from mbtest.middlebox import Middlebox, parameters
 from mbtest.network.topology import NetworkPath
+from mbtest.results import Level
 from mbtest.stacks import STACKS, stack
 
 
 def show(what: str, as_json: bool) -> None:
-    """Print a list: `cases`, `boxes`, `topologies`, `stacks` or `profiles`.
+    """Print a list: `cases`, `boxes`, `topologies`, `stacks`, `profiles` or `requirements`.
 
     Raises UsageError for broken content.
     """
@@ -29,6 +30,7 @@ def show(what: str, as_json: bool) -> None:
         "topologies": _topologies,
         "stacks": _stacks,
         "profiles": _profiles,
+        "requirements": _requirements,
     }[what]()
     if as_json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(entries), indent=1) + b"\n")
@@ -42,6 +44,8 @@ def show(what: str, as_json: bool) -> None:
         console.print(f"[bold cyan]{escape(entry['name'])}[/]  {escape(entry['summary'])}", soft_wrap=True)
         for line in entry["details"]:
             console.print(f"    {escape(line)}", style="dim", soft_wrap=True)
+    if what == "requirements":
+        console.print(f"\n{_counts(entries)}", soft_wrap=True)
 
 
 def _cases() -> list[dict[str, Any]]:
@@ -136,3 +140,43 @@ def _profiles() -> list[dict[str, Any]]:
         {"name": f"reference+{name}", "summary": summary, "details": []}
         for name, summary in profiles().items()
     ]
+
+
+def _requirements() -> list[dict[str, Any]]:
+    found = []
+    for entry in coverage():
+        if entry.untestable:
+            tests = f"cannot be tested from outside: {entry.untestable}"
+        elif entry.tested:
+            tests = f"tested by {', '.join((*entry.rules, *entry.cases))}"
+        else:
+            tests = f"NOT TESTED; could be by {' or '.join(f'a {tester}' for tester in entry.by)}"
+        found.append(
+            {
+                "topic": f"{entry.section} {entry.heading}".rstrip(),
+                "name": entry.id,
+                "summary": f"{entry.level}{' (implied)' if entry.implied else ''}: {entry.text}",
+                "level": entry.level,
+                "implied": entry.implied,
+                "text": entry.text,
+                "section": entry.section,
+                "by": entry.by,
+                "untestable": entry.untestable,
+                "tested": entry.tested,
+                "cases": entry.cases,
+                "rules": entry.rules,
+                "details": [tests],
+            }
+        )
+    return found
+
+
+def _counts(entries: list[dict[str, Any]]) -> str:
+    """Return how many requirements are tested, of those that can be, of all; in all and by level."""
+    testable = [entry for entry in entries if not entry["untestable"]]
+    levels = []
+    for level in Level:
+        of_level = [entry for entry in testable if entry["level"] is level]
+        levels.append(f"{level} {sum(entry['tested'] for entry in of_level)} of {len(of_level)}")
+    tested = sum(entry["tested"] for entry in testable)
+    return f"{tested} tested of {len(testable)} testable of {len(entries)} in all ({', '.join(levels)})"

@@ -156,6 +156,37 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The command that repeats this run."""
 
 
+Tester = Literal["rule", "case"]
+"""Who can tell whether a requirement is met: a rule from the packets of any run, a case that provokes it."""
+
+
+class Requirement(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that an RFC asks for, and what tests it."""
+
+    id: str
+    """Permanent words behind document and section, as `RFC8684-3.7/syn-option-lost`."""
+    section: str
+    """As `RFC 8684 §3.7`."""
+    heading: str = ""
+    """What the section is called."""
+    level: Level
+    text: str
+    """In one sentence, and not the RFC's own."""
+    implied: bool = False
+    """Whether the RFC says it without a word of RFC 2119, and the level is our reading."""
+    by: tuple[Tester, ...] = ()
+    untestable: str = ""
+    """Why nobody outside of the host can tell; empty for what can be tested."""
+    cases: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    """The ids of those that test it, run or not."""
+
+    @property
+    def tested(self) -> bool:
+        """Whether a case or a rule tests it."""
+        return bool(self.cases or self.rules)
+
+
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how the runs were made."""
 
@@ -186,6 +217,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
     provenance: Provenance
     runs: tuple[Run, ...]
+    requirements: tuple[Requirement, ...] = ()
+    """All that there are, tested or not, in the order of sections."""
 
     def tally(self) -> dict[Verdict, int]:
         """Return how many runs have each verdict, in the order of `Verdict`, zeros left out."""

@@ -11,8 +11,12 @@ import base64
 import dataclasses
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Container, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,7 +25,9 @@ import msgspec
 from markupsafe import Markup
 
 from mbtest import results
+from mbtest.network.collector import at_rest
 from mbtest.results import Results, Run
+from reports.coverage import coverage_of
 from reports.ladder import MOST_KEPT, Ladder, ladder_of
 from reports.matrix import (
     ARROWS,
@@ -41,6 +47,8 @@ from reports.matrix import (
 HERE = Path(__file__).parent
 FEWER_KEPT = 200
 """Rows carried for a run that nobody needs to look at."""
+FEWEST_RUNS, RUNS_AT_ONCE = 50, 8
+"""How many runs make it worth to start another process, and how many it is given at a time."""
 
 
 def render(directory: Path) -> Path:
@@ -86,6 +94,7 @@ def page(found: Results, directory: Path) -> str:
         filters=_filters(runs, differing),
         concerns=concerns_of(runs),
         topics=topics_of(runs, columns),
+        coverage=coverage_of(found),
         index=_embed([_index_entry(run, differing) for run in runs]),
         words=_embed(
             {
@@ -95,7 +104,7 @@ def page(found: Results, directory: Path) -> str:
                 "arrows": ARROWS,
             }
         ),
-        packed=[_pack(run, directory) for run in runs],
+        packed=_packed(runs, directory),
         style=style,
         scripts=scripts,
         policy=_policy(style, scripts),
@@ -154,6 +163,19 @@ def _index_entry(run: Run, differing: Container[str]) -> dict[str, str]:
     }
 
 
+def _packed(runs: Sequence[Run], directory: Path) -> list[str]:
+    """Return each run as the page carries it, made on all processors where there are many of them."""
+    pack = partial(_pack, directory=directory)
+    workers = min(len(os.sched_getaffinity(0)), len(runs) // FEWEST_RUNS)
+    # What a ladder is made of holds no cycle: the collector would look at it for nothing.
+    with at_rest():
+        if workers < 2:
+            return list(map(pack, runs))
+        # A fork has the content folders on its import path already, and nothing else to load.
+        with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+            return list(pool.map(pack, runs, chunksize=RUNS_AT_ONCE))
+
+
 def _pack(run: Run, directory: Path) -> str:
     """Return a run with its ladder as base64 of zlib of JSON."""
     evidence = {item.frame for finding in run.findings for item in finding.evidence}
@@ -168,7 +190,7 @@ def _pack(run: Run, directory: Path) -> str:
         else:
             ladder = Ladder(problem="The capture of this run is not in the run directory.")
     body = {"run": run, "outcome": outcome_words(run), "capture": link, "ladder": ladder}
-    return base64.b64encode(zlib.compress(msgspec.json.encode(body), 9)).decode()
+    return base64.b64encode(zlib.compress(msgspec.json.encode(body), 6)).decode()
 
 
 def _embed(value: object) -> Markup:

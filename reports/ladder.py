@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from pathlib import Path
 
 import msgspec
@@ -84,14 +84,16 @@ def ladder_of(capture: Path, evidence: Collection[int] = (), most_kept: int = MO
         except CaptureError as error:
             problem = f"The capture of this run cannot be read: {error.reason}."
     looked_at = _worth_a_look(captured, evidence)
-    passages = passages_of(frames_of(looked_at))
+    frames = frames_of(looked_at)
+    marked = {frame.number for frame in frames if frame.failures}.union(evidence)
+    passages = passages_of(frames)
     numbers = Numbers(passages)
     steps = steps_of(passages, numbers)
     rows = Rows(numbers)
     if len(looked_at) < len(captured):
         steps = _with_gaps(steps, looked_at)
     return Ladder(
-        items=_elide(steps, rows, frozenset(evidence), most_kept),
+        items=_elide(steps, rows, marked, most_kept),
         paths=list(dict.fromkeys(frame.path for frame in looked_at)),
         ends=rows.ends,
         subflows=[_legend(subflow) for subflow in numbers.subflows],
@@ -138,11 +140,12 @@ def _legend(subflow: Subflow) -> SubflowLine:
     )
 
 
-def _elide(
-    steps: Sequence[Step], rows: Rows, evidence: Collection[int], most_kept: int
-) -> list[Row | Elision]:
-    """Return the rows of the steps, with the runs of uneventful ones folded away."""
-    shown = _shown(steps, evidence)
+def _elide(steps: Sequence[Step], rows: Rows, marked: Set[int], most_kept: int) -> list[Row | Elision]:
+    """Return the rows of the steps, with the runs of uneventful ones folded away.
+
+    marked: frames that findings point to, or that an expectation failed on.
+    """
+    shown = _shown(steps, marked)
     items: list[Row | Elision] = []
     kept = len(shown)
     index = 0
@@ -167,9 +170,9 @@ def _elide(
     return items
 
 
-def _shown(steps: Sequence[Step], evidence: Collection[int]) -> set[int]:
+def _shown(steps: Sequence[Step], marked: Set[int]) -> set[int]:
     """Return which steps are shown at first, by index: the eventful ones and their neighbours."""
-    eventful = _eventful(steps, evidence)
+    eventful = _eventful(steps, marked)
     shown: set[int] = set()
     for index in eventful:
         shown.update(range(max(0, index - NEIGHBOURS), min(len(steps), index + NEIGHBOURS + 1)))
@@ -177,11 +180,11 @@ def _shown(steps: Sequence[Step], evidence: Collection[int]) -> set[int]:
         return shown
     in_order = sorted(eventful)
     first, last = in_order[: MOST_SHOWN * 3 // 4], in_order[-MOST_SHOWN // 4 :]
-    must = (index for index in in_order if steps[index].skipped or _is_evidence(steps[index], evidence))
+    must = (index for index in in_order if steps[index].skipped or _is_marked(steps[index], marked))
     return {*first, *last, *must}
 
 
-def _eventful(steps: Sequence[Step], evidence: Collection[int]) -> set[int]:
+def _eventful(steps: Sequence[Step], marked: Set[int]) -> set[int]:
     """Return which steps to show for themselves, by index.
 
     A deed that is done again and again is news the first few times, and the last.
@@ -193,10 +196,13 @@ def _eventful(steps: Sequence[Step], evidence: Collection[int]) -> set[int]:
     said: set[tuple[int, str, Saying]] = set()
     for index, step in enumerate(steps):
         flow = step.first.subflow, step.first.direction
-        saying = {(*flow, words) for words in step.sayings}
-        if not saying <= said or step.skipped or _is_evidence(step, evidence):
+        if sayings := step.sayings:
+            saying = {(*flow, words) for words in sayings}
+            if not saying <= said:
+                eventful.add(index)
+            said |= saying
+        if step.skipped or (marked and _is_marked(step, marked)):
             eventful.add(index)
-        said |= saying
         if step.fate != "through" or step.deeds or step.remarks:
             kind = f"{step.fate} {flow} {re.sub('[0-9a-f]*[0-9]+', '#', ' '.join(step.deeds + step.remarks))}"
             times[kind] += 1
@@ -210,8 +216,8 @@ def _eventful(steps: Sequence[Step], evidence: Collection[int]) -> set[int]:
     return eventful | set(last.values())
 
 
-def _is_evidence(step: Step, evidence: Collection[int]) -> bool:
-    return any(frame.number in evidence or frame.failures for frame in step.frames)
+def _is_marked(step: Step, marked: Set[int]) -> bool:
+    return any(frame.number in marked for frame in step.frames)
 
 
 def _summary(steps: Sequence[Step]) -> str:

@@ -44,11 +44,16 @@ class Frame:
     """Expectations that failed on it."""
     subflow: int = 0
     """The number of its subflow, from 1; 0 for what is no TCP segment."""
+    segment: Segment | None = dataclasses.field(init=False)
+    """The packet, where it is a TCP segment."""
+    flow: _Flow = dataclasses.field(init=False)
+    """The ends of the segment, which are asked for again and again."""
 
-    @property
-    def segment(self) -> Segment | None:
-        """The packet, where it is a TCP segment."""
-        return self.packet if isinstance(self.packet, Segment) else None
+    def __post_init__(self) -> None:
+        """Find out what the packet is."""
+        packet = self.packet
+        self.segment = packet if isinstance(packet, Segment) else None
+        self.flow = packet.flow if isinstance(packet, Segment) else (b"", b"")
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -81,22 +86,44 @@ class Subflow:
 
 def frames_of(captured: Sequence[CapturedFrame]) -> list[Frame]:
     """Return the frames of a capture, decoded."""
-    return [_frame(found, captured[0].time_us) for found in captured]
+    frames: list[Frame] = []
+    entered: dict[int, Frame] = {}
+    places: dict[str, tuple[str, str]] = {}
+    for found in captured:
+        if found.point not in places:
+            places[found.point] = found.path, found.side
+        # Most packets leave the boxes as they entered them; then the packet is the same object.
+        came_from = entered.get(found.origin) if found.origin is not None else None
+        frame = _frame(found, captured[0].time_us, places[found.point], came_from)
+        frames.append(frame)
+        if not found.outbound:
+            entered[found.number] = frame
+    return frames
 
 
-def _frame(found: CapturedFrame, start: int) -> Frame:
+def _frame(found: CapturedFrame, start: int, place: tuple[str, str], came_from: Frame | None) -> Frame:
     packet, problem = None, ""
-    try:
-        packet = decode(found.raw)
-    except WireError as error:
-        problem = str(error)
-    failures = tuple(
-        words.removeprefix(_FAILED).lstrip(": ") for words in found.comments if words.startswith(_FAILED)
-    )
+    if came_from is not None and came_from.packet is not None and came_from.packet.raw == found.raw:
+        packet = came_from.packet
+    else:
+        try:
+            packet = decode(found.raw)
+        except WireError as error:
+            problem = str(error)
+    words: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    if found.comments:
+        words = tuple(comment for comment in found.comments if not comment.startswith(_FAILED))
+        failures = tuple(
+            comment.removeprefix(_FAILED).lstrip(": ")
+            for comment in found.comments
+            if comment.startswith(_FAILED)
+        )
+    path, side = place
+    direction = TO_SERVER if found.outbound == (side == "server") else TO_CLIENT
     return Frame(
-        found.number, found.time_us - start, found.point, found.path, found.side,
-        TO_SERVER if found.to_server else TO_CLIENT, found.outbound, packet, found.origin, problem,
-        tuple(words for words in found.comments if not words.startswith(_FAILED)), failures,
+        found.number, found.time_us - start, found.point, path, side, direction, found.outbound,
+        packet, found.origin, problem, words, failures,
     )  # fmt: skip
 
 
@@ -142,15 +169,17 @@ class Numbers:
 
     def seq(self, frame: Frame, segment: Segment) -> int:
         """Return a segment's sequence number, relative."""
-        return segment.seq - self._base(frame.point, segment.flow, segment.seq)
+        seq = segment.seq
+        return seq - self._base(frame.point, frame.flow, seq)
 
     def ack(self, frame: Frame, segment: Segment) -> int:
         """Return a segment's acknowledgement number, relative."""
-        return segment.ack - self._base(frame.point, segment.flow[::-1], segment.ack)
+        ack = segment.ack
+        return ack - self._base(frame.point, frame.flow[::-1], ack)
 
     def edge(self, frame: Frame, segment: Segment, number: int) -> int:
         """Return an edge of a SACK block, relative."""
-        return Seq32(number) - self._base(frame.point, segment.flow[::-1], segment.ack)
+        return Seq32(number) - self._base(frame.point, frame.flow[::-1], segment.ack)
 
     def data(self, frame: Frame, direction: str, number: int, wide: bool) -> int | None:
         """Return a data sequence number of this direction, relative; None where it is far off.
@@ -158,18 +187,23 @@ class Numbers:
         wide: whether all 64 bits of it are there.
         """
         key = self.connection(frame), direction
-        base = self._data.setdefault(key, Seq64(number) - 1)
+        base = self._data.get(key)
+        if base is None:
+            base = self._data[key] = Seq64(number) - 1
         distance = Seq64(number) - base if wide else Seq32(number) - Seq32(base)
         return distance if abs(distance) < LONGEST_RELATIVE else None
 
     def _base(self, point: _Point, flow: _Flow, number: Seq32) -> Seq32:
-        return self._initial.setdefault((point, flow), number - 1)
+        base = self._initial.get((point, flow))
+        if base is None:
+            base = self._initial[point, flow] = number - 1
+        return base
 
     def _enter(self, frame: Frame) -> None:
         segment = frame.segment
         if segment is None:
             return
-        frame.subflow = self._of_flow.get((frame.point, segment.flow), 0)
+        frame.subflow = self._of_flow.get((frame.point, frame.flow), 0)
         if not frame.subflow or (segment.syn and not segment.has_ack and self._is_new(frame, segment)):
             frame.subflow = self._open(frame, segment)
         self._learn(frame, segment)
@@ -179,11 +213,11 @@ class Numbers:
         segment = frame.segment
         if segment is None:
             return
-        known = self._of_flow.get((frame.point, segment.flow), 0)
+        known = self._of_flow.get((frame.point, frame.flow), 0)
         if entry is not None and entry.subflow:
             frame.subflow = entry.subflow
             if known != entry.subflow:
-                self._join_flow(frame, segment)
+                self._join_flow(frame)
                 self._note_outside(frame, segment, entry)
         else:
             frame.subflow = known or self._open(frame, segment)
@@ -191,15 +225,15 @@ class Numbers:
 
     def _is_new(self, frame: Frame, segment: Segment) -> bool:
         """Whether a SYN with the ports of an earlier one opens another connection."""
-        return self._initial.get((frame.point, segment.flow)) != segment.seq
+        return self._initial.get((frame.point, frame.flow)) != segment.seq
 
     def _note_initial(self, frame: Frame, segment: Segment) -> None:
         if segment.syn:
-            self._initial[frame.point, segment.flow] = segment.seq
+            self._initial[frame.point, frame.flow] = segment.seq
 
-    def _join_flow(self, frame: Frame, segment: Segment) -> None:
-        self._of_flow[frame.point, segment.flow] = frame.subflow
-        self._of_flow[frame.point, segment.flow[::-1]] = frame.subflow
+    def _join_flow(self, frame: Frame) -> None:
+        self._of_flow[frame.point, frame.flow] = frame.subflow
+        self._of_flow[frame.point, frame.flow[::-1]] = frame.subflow
 
     def _note_outside(self, frame: Frame, segment: Segment, entry: Frame) -> None:
         subflow = self.subflows[entry.subflow - 1]
@@ -221,20 +255,20 @@ class Numbers:
         client, server = _ends(segment, frame.direction)
         frame.subflow = len(self.subflows) + 1
         self.subflows.append(Subflow(frame.subflow, frame.path, client, server, connection, opening))
-        self._join_flow(frame, segment)
+        self._join_flow(frame)
         return frame.subflow
 
     def _learn(self, frame: Frame, segment: Segment) -> None:
         """Take keys, or else the first data sequence numbers, from a sender's own segment."""
         connection = self.connection(frame)
+        direction = connection, frame.direction
         for option in segment.options:
-            if isinstance(option, MpCapable) and option.sender_key is not None:
+            if isinstance(option, Dss):
+                if option.dsn is not None and direction not in self._data:
+                    self._data[direction] = Seq64(option.dsn) - 1
+            elif isinstance(option, MpCapable) and option.sender_key is not None:
                 self._tokens.setdefault(token(option.sender_key), connection)
-                self._data.setdefault(
-                    (connection, frame.direction), initial_data_sequence_number(option.sender_key)
-                )
-            elif isinstance(option, Dss) and option.dsn is not None:
-                self.data(frame, frame.direction, option.dsn, option.dsn_64)
+                self._data.setdefault(direction, initial_data_sequence_number(option.sender_key))
 
 
 def _ends(segment: Segment, direction: str) -> tuple[str, str]:

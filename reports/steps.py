@@ -50,13 +50,15 @@ class Step:
         if segment is None:
             return ["no TCP"]
         flags = segment.flags & (SYN | FIN | RST)
-        return ([(segment.seq, flags)] if flags else []) + [
-            # Every segment of one mapping carries the same.
-            (option.dsn, option.length, option.data_fin) if isinstance(option, Dss) else option
-            for option in segment.options
-            if isinstance(option, MptcpOption)
-            and (not isinstance(option, Dss) or option.data_fin or option.infinite)
-        ]
+        sayings: list[Saying] = [(segment.seq, flags)] if flags else []
+        for option in segment.options:
+            if isinstance(option, Dss):
+                if option.data_fin or option.infinite:
+                    # Every segment of one mapping carries the same.
+                    sayings.append((option.dsn, option.length, option.data_fin))
+            elif isinstance(option, MptcpOption):
+                sayings.append(option)
+        return sayings
 
 
 def steps_of(passages: Sequence[Passage], numbers: Numbers) -> list[Step]:
@@ -84,7 +86,10 @@ def _steps(
 ) -> tuple[Step, ...]:
     """Return the step of a passage, or two where what entered was held for a while."""
     entry, exits = passage.entry, passage.exits
-    deeds = list(dict.fromkeys(words for frame in passage.frames for words in frame.words))
+    deeds: list[str] = []
+    for frame in passage.frames:
+        if frame.words:
+            deeds += [words for words in frame.words if words not in deeds]
     if entry is None:
         return (Step("sent", exits[0], None, exits, deeds, []),)
     remarks = repetitions.remarks(entry)
@@ -101,7 +106,7 @@ def _steps(
         )
     if len(exits) > 1:
         return (Step("split", entry, entry, exits, deeds, remarks),)
-    same = entry.packet is not None and exits[0].packet == entry.packet
+    same = entry.packet is not None and (exits[0].packet is entry.packet or exits[0].packet == entry.packet)
     return (Step("through" if same else "changed", entry, entry, exits, deeds, remarks),)
 
 

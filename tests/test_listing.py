@@ -63,6 +63,26 @@ def test_profiles_are_named_as_the_command_line_takes_them(capsys: pytest.Captur
     assert len(capsys.readouterr().out.splitlines()) == len(found)
 
 
+def test_requirements_say_what_tests_them(capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json("requirements", capsys)
+    entry = found["RFC8684-3.7/syn-option-lost"]
+    assert (entry["section"], entry["level"], entry["tested"]) == ("RFC 8684 §3.7", "SHOULD", True)
+    assert "handshake.syn-deleted" in entry["cases"]  # type: ignore[operator]
+    assert found["RFC8684-3.1/key-hard-to-guess"]["untestable"]
+    listing.show("requirements", as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("RFC8684-3.7/syn-option-lost  "))
+    assert "RFC 8684 §3.7 Fallback" in lines[:at]
+    assert lines[at].split("  ")[1].startswith("SHOULD: ")
+    assert lines[at + 1].startswith("    tested by handshake.syn-deleted, ")
+    assert any(line.startswith("    cannot be tested from outside: ") for line in lines)
+    untested = sum(line.startswith("    NOT TESTED; could be by a ") for line in lines)
+    testable = sum(not entry["untestable"] for entry in found.values())
+    assert lines[-1].startswith(
+        f"{testable - untested} tested of {testable} testable of {len(found)} in all (MUST "
+    )
+
+
 def test_paths_say_all_that_is_stated(tmp_path: Path) -> None:
     (tmp_path / "topologies").mkdir()
     shipped = content.shipped() / "topologies" / "one-path.toml"

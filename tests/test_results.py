@@ -101,6 +101,7 @@ def test_results_from_before_a_field_was_added_are_read(found: Results, tmp_path
     older = json.loads(path.read_text(encoding="utf-8"))
     for entry in older["runs"]:
         assert entry.pop("network") == "namespaces"
+    assert older.pop("requirements") == []
     path.write_text(json.dumps(older), encoding="utf-8")
     assert results.read(tmp_path) == found
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mbtest import content
 from mbtest.errors import UsageError
+from mbtest.harness import requirements
 from mbtest.harness.case import Case, case_of
+from mbtest.results import Requirement
 
 
 def cases() -> dict[str, Case]:
-    """Return all cases by id, in the order of files and functions. Raises UsageError for an id used twice."""
+    """Return all cases by id, in the order of files and functions.
+
+    Raises UsageError for an id used twice, and for a requirement that is not known.
+    """
     found: dict[str, Case] = {}
     places: dict[str, str] = {}
     for module in content.modules("testcases"):
@@ -19,5 +26,11 @@ def cases() -> dict[str, Case]:
             place = f"{module.__name__.replace('.', '/')}.py: {name}"
             if case.id in found:
                 raise UsageError(f"{place} has the id {case.id!r} of {places[case.id]}; ids are unique")
+            requirements.check(case, place)
             found[case.id], places[case.id] = case, place
     return found
+
+
+def coverage(rules: Iterable[requirements.Named] = ()) -> tuple[Requirement, ...]:
+    """Return all requirements with the cases, and of these rules those, that test them. Raises UsageError."""
+    return requirements.coverage(cases().values(), rules)

@@ -12,6 +12,7 @@ from mbtest.harness.case import Case, Variant
 from mbtest.harness.expect import Expectation, OneOf, Role, receiver_of, sender_of
 from mbtest.harness.judge import Judged
 from mbtest.harness.pairs import is_control, lacking
+from mbtest.harness.requirements import check_ids
 from mbtest.harness.session import Plan, Session, boxes_of, carry_out, run_seed
 from mbtest.harness.workload import Workload
 from mbtest.middlebox import Direction, Middlebox
@@ -57,7 +58,10 @@ class Trial(Judged):
         """Hold the run against an expectation, or its outcome against one or several.
 
         level: the case's own where none is given. Of regular TCP nothing is expected.
+        Raises UsageError for a requirement that is not known.
         """
+        if requirement:
+            check_ids((requirement,), "expect()")
         if isinstance(expectation, Outcome):
             expectation = OneOf(expectation, *alternatives)
         answer = expectation.ask(self)

@@ -13,6 +13,7 @@ import pytest
 
 from mbtest import results
 from mbtest.harness import PROPERTY
+from mbtest.harness.catalogue import coverage
 from mbtest.harness.provenance import provenance
 from mbtest.results import Level, Results, Run, Verdict
 
@@ -28,6 +29,8 @@ class Gatherer:
         self._started = time.time()
         self._monotonic = time.monotonic()
         self._runs: dict[str, Run] = {}
+        # Before the first run: broken content is to end in a line, and not to cost the results.
+        self._requirements = coverage()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -51,6 +54,7 @@ class Gatherer:
                     network=self._config.getoption("mbtest_network"),
                 ),
                 runs=tuple(sorted(self._runs.values(), key=lambda run: (run.topic, run.id))),
+                requirements=self._requirements,
             ),
             self._directory,
         )

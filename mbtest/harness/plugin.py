@@ -62,7 +62,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if case is None or "run" not in metafunc.fixturenames:
         return
     from mbtest.harness.case import variants
+    from mbtest.harness.requirements import check
 
+    check(case, metafunc.definition.nodeid)
     found = variants(case, _choice(metafunc.config)) if _is_wanted(metafunc.config, case.id) else []
     metafunc.parametrize("run", found, indirect=True, ids=[variant.suffix for variant in found])
 
@@ -72,6 +74,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     cases = {item: getattr(getattr(item, "function", None), CASE_ATTRIBUTE, None) for item in items}
     if not any(cases.values()):
         return
+    if config.getoption("mbtest_out"):
+        from mbtest.network.collector import collect_seldom
+
+        collect_seldom()
     # A case of which no variant was chosen is left as a test without its parameter.
     dropped = [item for item, case in cases.items() if case is not None and not _has_variant(item)]
     if dropped:

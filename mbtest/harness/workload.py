@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -54,6 +55,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         return self.client_sends if role == "client" else self.server_sends
 
 
+# Each run asks for the octets of both directions twice.
+@lru_cache(maxsize=4)
 def content(seed: int, direction: Direction, size: int) -> bytes:
     """Return the octets that are sent in a direction: known in advance to both sides.
 

@@ -145,7 +145,7 @@ function change(changes) {
 }
 
 overview.addEventListener("click", (event) => {
-  const mark = event.target.closest("a.mark");
+  const mark = event.target.closest("a[data-run]");
   const count = event.target.closest("button.count");
   if (mark && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();

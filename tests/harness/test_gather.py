@@ -54,6 +54,8 @@ def test_every_run_has_an_entry_even_where_it_broke(done: Any) -> None:
     assert found.provenance.command == (
         f"mbtest run --content mine --out out --client linux 'mine.*' --seed 3 --jobs {found.provenance.jobs}"
     )
+    assert {entry.id for entry in found.requirements} > {"RFC8684-3.7/syn-option-lost"}
+    assert "sanity.second-path" in next(entry.cases for entry in found.requirements if "/join" in entry.id)
     captures = sorted(path.name for path in (done.out / "captures").iterdir())
     assert captures == [
         "mine.holds__linux-linux__v4__to_client__no-checksum.pcapng",

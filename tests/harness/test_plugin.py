@@ -69,6 +69,13 @@ def test_what_asks_for_a_run_and_is_no_case_is_told_what_to_do(own: Any) -> None
     assert "asks for `run` and is no case: put @case(...) above it" in finished.stdout
 
 
+def test_a_case_that_names_no_requirement_is_not_run(own: Any) -> None:
+    own.cases('@case("mine.it", requires="RFC1/x")\ndef test_it(run):\n    """It holds."""\n    run()\n')
+    finished = own.pytest()
+    assert finished.returncode != 0
+    assert "test_mine.py::test_it: no requirement 'RFC1/x'" in finished.stdout
+
+
 def test_the_longest_start_first(own: Any) -> None:
     waits = {"short": 0.0, "long": 9.0, "middle": 2.5}
     own.cases("".join(case(name, f'families=("v4",), waits={time}') for name, time in waits.items()))

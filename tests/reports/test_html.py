@@ -10,10 +10,22 @@ import zlib
 from html.parser import HTMLParser
 from urllib.parse import quote, urlencode
 
+import msgspec
 import pytest
 
 from mbtest.errors import UsageError
-from mbtest.results import BoxUse, Evidence, Fallback, Finding, Level, Outcome, StackState, Stream, Verdict
+from mbtest.results import (
+    BoxUse,
+    Evidence,
+    Fallback,
+    Finding,
+    Level,
+    Outcome,
+    Requirement,
+    StackState,
+    Stream,
+    Verdict,
+)
 from mbtest.wire import ACK, PSH, MptcpOption, UnknownOption
 from reports.html import render
 from reports.matrix import NEEDS_A_LOOK, VERDICTS
@@ -271,6 +283,11 @@ def _hostile(directory, found, run, talk):
         [hostile], kernel=HOSTILE, machine=HOSTILE, command=HOSTILE, revision=HOSTILE, started=HOSTILE,
         libraries={HOSTILE: HOSTILE}, sysctls={HOSTILE: HOSTILE}, privileges=HOSTILE, mbtest=HOSTILE,
     )  # fmt: skip
+    asked = Requirement(
+        id=HOSTILE, section=HOSTILE, heading=HOSTILE, level=Level.MAY, text=HOSTILE, cases=(HOSTILE, "other"),
+        rules=(HOSTILE,), untestable=HOSTILE,
+    )  # fmt: skip
+    results = msgspec.structs.replace(results, requirements=(asked,))
     return directory(results, {name: conversation.capture}), name
 
 
