@@ -11,12 +11,8 @@ import base64
 import dataclasses
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Container, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from urllib.parse import quote
 
@@ -47,8 +43,6 @@ from reports.matrix import (
 HERE = Path(__file__).parent
 FEWER_KEPT = 200
 """Rows carried for a run that nobody needs to look at."""
-FEWEST_RUNS, RUNS_AT_ONCE = 50, 8
-"""How many runs make it worth to start another process, and how many it is given at a time."""
 
 
 def render(directory: Path) -> Path:
@@ -164,16 +158,10 @@ def _index_entry(run: Run, differing: Container[str]) -> dict[str, str]:
 
 
 def _packed(runs: Sequence[Run], directory: Path) -> list[str]:
-    """Return each run as the page carries it, made on all processors where there are many of them."""
-    pack = partial(_pack, directory=directory)
-    workers = min(len(os.sched_getaffinity(0)), len(runs) // FEWEST_RUNS)
+    """Return each run as the page carries it."""
     # What a ladder is made of holds no cycle: the collector would look at it for nothing.
     with at_rest():
-        if workers < 2:
-            return list(map(pack, runs))
-        # A fork has the content folders on its import path already, and nothing else to load.
-        with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-            return list(pool.map(pack, runs, chunksize=RUNS_AT_ONCE))
+        return [_pack(run, directory) for run in runs]
 
 
 def _pack(run: Run, directory: Path) -> str:

@@ -13,7 +13,7 @@ ALLOWED = {
     "wire": {"errors"},
     "endpoint": {"errors", "wire"},
     "middlebox": {"errors", "wire"},
-    "observe": {"wire"},
+    "observe": {"errors", "wire"},
     "network": {"errors", "wire", "middlebox"},
     "stacks": {"errors", "endpoint", "network", "results"},
     "harness": {
@@ -29,7 +29,7 @@ ALLOWED = {
     },
 }
 BOXES = {"wire", "middlebox", "errors"}
-REPORTS = {"results", "wire", "errors", "network.capture"}
+REPORTS = {"results", "wire", "errors", "network.capture", "network.collector"}
 # Where clocks, sockets and processes are at home, and the few places besides, each with its reason.
 EDGE = ("mbtest/network/", "mbtest/stacks/", "mbtest/cli.py")
 EXCEPTIONS = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from mbtest.errors import UsageError
 from mbtest.middlebox.direction import Direction
-from mbtest.middlebox.flows import FlowTable, Kind, Subflow
+from mbtest.middlebox.flows import FlowTable, Kind, Sighting, Subflow
 from mbtest.wire import Segment
 
 
@@ -84,24 +84,20 @@ class Sight:
         """Begin with nothing seen."""
         self._aim = aim
         self._flows = FlowTable()
+        self._kinds = None if aim.kinds is None else aim.kinds.value
+        self._asks_flows = aim.retransmissions or any(
+            condition is not None for condition in (aim.kinds, aim.subflow, aim.from_byte, aim.until_byte)
+        )
         self.matches = 0
         """Segments that met all but the counting conditions."""
 
     def hits(self, segment: Segment, direction: Direction, now: int) -> bool:
         """Whether the box acts on `segment`. Must be shown every segment that passes, once."""
         aim = self._aim
-        seen = self._flows.sight(segment, direction)
+        # Flows have two directions: what travels the other way is seen all the same.
+        if self._asks_flows and not self._meets(self._flows.sight(segment, direction)):
+            return False
         if aim.direction is not None and direction is not aim.direction:
-            return False
-        if aim.kinds is not None and not seen.kinds & aim.kinds:
-            return False
-        if aim.subflow is not None and seen.subflow is not aim.subflow:
-            return False
-        if aim.from_byte is not None and not max(seen.start, aim.from_byte) < seen.end:
-            return False
-        if aim.until_byte is not None and not seen.start < min(seen.end, aim.until_byte):
-            return False
-        if aim.retransmissions and not seen.again:
             return False
         if aim.from_time is not None and now < aim.from_time:
             return False
@@ -111,6 +107,19 @@ class Sight:
             return False
         self.matches += 1
         return self._is_counted(self.matches)
+
+    def _meets(self, seen: Sighting) -> bool:
+        """Whether a segment meets the conditions on its place in its flow."""
+        aim = self._aim
+        if self._kinds is not None and not seen.kinds.value & self._kinds:
+            return False
+        if aim.subflow is not None and seen.subflow is not aim.subflow:
+            return False
+        if aim.from_byte is not None and not max(seen.start, aim.from_byte) < seen.end:
+            return False
+        if aim.until_byte is not None and not seen.start < min(seen.end, aim.until_byte):
+            return False
+        return seen.again or not aim.retransmissions
 
     def _is_counted(self, number: int) -> bool:
         aim = self._aim

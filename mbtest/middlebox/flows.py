@@ -11,7 +11,7 @@ import enum
 from typing import NamedTuple
 
 from mbtest.middlebox.direction import Direction
-from mbtest.wire import MpJoin, Segment, Seq32
+from mbtest.wire import ACK, FIN, RST, SYN, MpJoin, Segment, Seq32
 
 FlowKey = tuple[bytes, bytes]
 
@@ -111,29 +111,41 @@ class Flow:
         """Return what `segment` is, and remember that it passed."""
         half = self.half(segment, direction)
         flags = segment.flags
-        start = half.offset(segment.seq + segment.syn)
+        start = half.offset(segment.seq) + (flags & SYN != 0)
         end = start + segment.payload_length
         again = end <= half.highest
-        kinds = Kind(0)
-        if flags & 0x02:
-            kinds |= Kind.SYN_ACK if flags & 0x10 else Kind.SYN
-            again = again and half.syn_seen
-            half.syn_seen = True
-        if flags & 0x04:
-            kinds |= Kind.RST
-            again = again and half.rst_seen
-            half.rst_seen = True
-        if flags & 0x01:
-            kinds |= Kind.FIN
-            again = again and half.fin_seen
-            half.fin_seen = True
+        kinds: Kind | None = None
         if end > start:
-            kinds |= Kind.FIRST_DATA if start <= 0 < end else Kind.LATER_DATA
-        elif not kinds:
+            kinds = Kind.FIRST_DATA if start <= 0 < end else Kind.LATER_DATA
+        if flags & (SYN | FIN | RST):
+            kinds, again = self._control(flags, half, kinds, again)
+        elif kinds is None:
             kinds, again = self._bare_ack(segment, half, start, direction)
         if end > start:
             half.passed(end)
         return Sighting(kinds, start, end, again, self.subflow)
+
+    @staticmethod
+    def _control(flags: int, half: HalfFlow, kinds: Kind | None, again: bool) -> tuple[Kind, bool]:
+        """Return what a segment with SYN, RST or FIN is besides `kinds`, and whether it passed before.
+
+        again: whether all its data did.
+        """
+        # Most segments have none of these, and a union of kinds takes its time.
+        found = kinds or Kind(0)
+        if flags & SYN:
+            found |= Kind.SYN_ACK if flags & ACK else Kind.SYN
+            again = again and half.syn_seen
+            half.syn_seen = True
+        if flags & RST:
+            found |= Kind.RST
+            again = again and half.rst_seen
+            half.rst_seen = True
+        if flags & FIN:
+            found |= Kind.FIN
+            again = again and half.fin_seen
+            half.fin_seen = True
+        return found, again
 
     def _bare_ack(
         self, segment: Segment, half: HalfFlow, start: int, direction: Direction
@@ -160,15 +172,16 @@ class FlowTable:
 
     def key(self, segment: Segment, direction: Direction) -> FlowKey:
         """Return the two ends of a segment's flow, the client's side first."""
-        near, far = segment.flow
-        return (near, far) if direction is Direction.TO_SERVER else (far, near)
+        flow = segment.flow
+        return flow if direction is Direction.TO_SERVER else (flow[1], flow[0])
 
     def flow(self, segment: Segment, direction: Direction) -> Flow:
         """Return the flow of a segment, a new one where it is the first, or a SYN over an ended flow."""
         key = self.key(segment, direction)
         flow = self._flows.get(key)
-        opening = segment.syn and not segment.has_ack
-        if flow is None or (opening and self._is_reused(flow, segment, direction)):
+        if flow is None or (
+            segment.syn and not segment.has_ack and self._is_reused(flow, segment, direction)
+        ):
             subflow = Subflow.JOINED if segment.syn and segment.option(MpJoin) else Subflow.INITIAL
             opener = direction.reverse if segment.syn and segment.has_ack else direction
             flow = self._flows[key] = Flow(opener, subflow)

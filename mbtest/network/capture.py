@@ -6,15 +6,14 @@ which they were captured, which is their order in the file. Times are those of t
 begins on 1 January 1970.
 
 The writer is ours because scapy's declares an interface when its first packet comes, and a nameless one
-before that: a point that nothing crossed, which is evidence too, would not be in the file. Files are read
-with scapy.
+before that: a point that nothing crossed, which is evidence too, would not be in the file. The reader is
+ours because a report reads the captures of a thousand runs, and scapy's takes several times as long.
 """
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mbtest.errors import UsageError
 
@@ -24,6 +23,8 @@ Comment = str | Callable[[], str | None]
 """Words, or what finds them when the capture is read: what boxes did takes time to put in words."""
 
 _SECTION, _INTERFACE, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
+# The obsolete and the simple packet block.
+_OTHER_PACKETS = (2, 3)
 _BYTE_ORDER, _WHOLE_FILE, _WHOLE_PACKET = 0x1A2B3C4D, -1, 0
 _OPT_END, _OPT_COMMENT, _IF_NAME, _EPB_FLAGS, _SHB_USERAPPL = 0, 1, 2, 2, 4
 _INBOUND, _OUTBOUND = 1, 2
@@ -38,8 +39,11 @@ _FLAGS = {
     for outbound in (False, True)
 }
 _END = _OPTION_HEADER.pack(_OPT_END, 0)
+_BARE = {flags + _END: outbound for outbound, flags in _FLAGS.items()}
+_PACKET_FIXED = _PACKET_HEADER.size + len(_END) + _WORD.size
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 _ORIGIN = "from frame "
+_ORIGIN_OCTETS = _ORIGIN.encode()
 # pcapng counts an option's octets in 16 bits.
 _LONGEST_COMMENT = 65_532
 
@@ -95,10 +99,16 @@ class Capture:
         for at, (time_us, point, outbound, raw, origin) in enumerate(self._frames, 1):
             yield CapturedFrame(at, time_us, points[point], outbound, raw, origin, self.comments(at))
 
-    def since(self, number: int) -> Iterator[tuple[int, int, str, bool, bytes]]:
-        """Give (number, time_us, point, outbound, raw) of the frames after one; 0 for all there are."""
-        for at, (time_us, point, outbound, raw, _) in enumerate(self._frames[number:], number + 1):
-            yield at, time_us, self.points[point], outbound, raw
+    def since(self, number: int) -> Sequence[tuple[int, int, str, bool, bytes]]:
+        """Return (number, time_us, point, outbound, raw) of the frames after one; 0 for all there are."""
+        # Asked in every round of a run, mostly when there is nothing new.
+        if number >= len(self._frames):
+            return ()
+        points = self.points
+        return [
+            (at, time_us, points[point], outbound, raw)
+            for at, (time_us, point, outbound, raw, _) in enumerate(self._frames[number:], number + 1)
+        ]
 
     def record(self, time_us: int, point: int, outbound: bool, raw: bytes, origin: int | None = None) -> int:
         """Keep a frame and return its number.
@@ -125,15 +135,20 @@ class Capture:
         """Write the capture as pcapng, one interface for each point. Raises OSError."""
         with file.open("wb") as stream:
             stream.write(_section())
-            for point in self.points:
-                stream.write(_interface(point))
-            for number, (time_us, point_at, outbound, raw, origin) in enumerate(self._frames, 1):
-                options = _FLAGS[outbound]
-                if origin is not None:
-                    options += _option(_OPT_COMMENT, b"%s%d" % (_ORIGIN.encode(), origin))
+            stream.writelines(map(_interface, self.points))
+            stream.writelines(self._packets())
+
+    def _packets(self) -> Iterator[bytes]:
+        """Give the blocks of all frames."""
+        commented = self._comments
+        for number, (time_us, point, outbound, raw, origin) in enumerate(self._frames, 1):
+            options = _FLAGS[outbound]
+            if origin is not None:
+                options += _option(_OPT_COMMENT, b"%s%d" % (_ORIGIN_OCTETS, origin))
+            if number in commented:
                 for text in self.comments(number):
                     options += _option(_OPT_COMMENT, _cut(text))
-                stream.write(_packet(time_us, point_at, raw, options))
+            yield _packet(time_us, point, raw, options)
 
 
 class CaptureError(UsageError):
@@ -147,38 +162,73 @@ class CaptureError(UsageError):
 
 def read_capture(file: Path) -> list[CapturedFrame]:
     """Return the frames of a capture that `Capture.write` wrote. Raises CaptureError."""
-    # It takes a while to import, and runs only write captures.
-    from scapy.error import Scapy_Exception  # noqa: PLC0415
-    from scapy.utils import RawPcapNgReader  # noqa: PLC0415
-
     try:
         octets = file.read_bytes()
     except OSError as error:
         raise CaptureError(file, error.strerror or str(error)) from None
-    # scapy ends where a file breaks off as if that were its end.
     if (at := _broken_at(octets)) is not None:
         raise CaptureError(file, f"not a whole pcapng file of mbtest: it breaks off at octet {at}")
     frames: list[CapturedFrame] = []
+    points: list[str | None] = []
     try:
-        for raw, about in RawPcapNgReader(BytesIO(octets)):
-            frames.append(_frame(len(frames) + 1, raw, about))
-    except (Scapy_Exception, EOFError, ValueError) as error:
+        for kind, at, end in _blocks(octets):
+            if kind == _ENHANCED_PACKET:
+                frames.append(_frame(len(frames) + 1, octets, at, end, points))
+            elif kind == _INTERFACE:
+                names = [value for code, value in _options(octets, at + 16, end) if code == _IF_NAME]
+                points.append(names[0].decode() if names else None)
+            elif kind in _OTHER_PACKETS:
+                raise ValueError("it has no time, or its interface no name")
+    except (ValueError, struct.error) as error:
         words = f"not written by mbtest: frame {len(frames) + 1}: {error}"
         raise CaptureError(file, words) from None
     return frames
 
 
-def _frame(number: int, raw: bytes, about: Any) -> CapturedFrame:
-    """Return a packet and what scapy found beside it as a frame. Raises what shows that it is not ours."""
+def _frame(number: int, octets: bytes, at: int, end: int, points: Sequence[str | None]) -> CapturedFrame:
+    """Return the packet of a block as a frame. Raises ValueError where it shows not to be ours."""
+    _, _, point_at, high, low, length, _ = _PACKET_HEADER.unpack_from(octets, at)
+    start = at + _PACKET_HEADER.size
+    options_at = start + length + len(_PADDING[length & 3])
+    if options_at > end:
+        raise ValueError(f"a packet of {length} octets in a block of {end - at}")
+    point = points[point_at] if point_at < len(points) else None
+    if point is None:
+        raise ValueError("it has no time, or its interface no name")
+    comments: list[str] = []
+    # Half of all frames have nothing but their direction.
+    outbound = _BARE.get(octets[options_at:end])
+    if outbound is None:
+        found = _options(octets, options_at, end)
+        comments = [value.decode() for code, value in found if code == _OPT_COMMENT]
+        outbound = any(code == _EPB_FLAGS and value and value[0] & 3 == _OUTBOUND for code, value in found)
     origin: int | None = None
-    comments = [comment.decode() for comment in about.comments or ()]
     if comments and comments[0].startswith(_ORIGIN):
         origin = int(comments.pop(0).removeprefix(_ORIGIN))
-    if about.tshigh is None or about.ifname is None:
-        raise ValueError("it has no time, or its interface no name")
-    time_us = about.tshigh << 32 | about.tslow
-    outbound = about.direction == _OUTBOUND
-    return CapturedFrame(number, time_us, about.ifname.decode(), outbound, raw, origin, tuple(comments))
+    raw = octets[start : start + length]
+    return CapturedFrame(number, high << 32 | low, point, outbound, raw, origin, tuple(comments))
+
+
+def _options(octets: bytes, at: int, end: int) -> list[tuple[int, bytes]]:
+    """Return the options of a block, each its code and its value, as far as they are whole."""
+    found = []
+    while at + _OPTION_HEADER.size <= end:
+        code, length = _OPTION_HEADER.unpack_from(octets, at)
+        at += _OPTION_HEADER.size
+        if code == _OPT_END or at + length > end:
+            break
+        found.append((code, octets[at : at + length]))
+        at += length + len(_PADDING[length & 3])
+    return found
+
+
+def _blocks(octets: bytes) -> Iterator[tuple[int, int, int]]:
+    """Give the kind of each block, where it begins, and where it ends but for its length."""
+    at, size = 0, len(octets)
+    while at < size:
+        kind, total = _BLOCK_HEADER.unpack_from(octets, at)
+        yield kind, at, at + total - _WORD.size
+        at += total
 
 
 def _broken_at(octets: bytes) -> int | None:
@@ -209,7 +259,7 @@ def _interface(name: str) -> bytes:
 def _packet(time_us: int, point: int, raw: bytes, options: bytes) -> bytes:
     length = len(raw)
     padding = _PADDING[length & 3]
-    total = _PACKET_HEADER.size + length + len(padding) + len(options) + len(_END) + _WORD.size
+    total = _PACKET_FIXED + length + len(padding) + len(options)
     head = _PACKET_HEADER.pack(
         _ENHANCED_PACKET, total, point, time_us >> 32, time_us & 0xFFFFFFFF, length, length
     )
@@ -227,4 +277,7 @@ def _option(code: int, value: bytes) -> bytes:
 
 def _cut(text: str) -> bytes:
     """Return a comment's octets, shortened to what an option can hold."""
-    return text.encode()[:_LONGEST_COMMENT].decode(errors="ignore").encode()
+    octets = text.encode()
+    if len(octets) <= _LONGEST_COMMENT:
+        return octets
+    return octets[:_LONGEST_COMMENT].decode(errors="ignore").encode()

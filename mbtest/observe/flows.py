@@ -7,16 +7,21 @@ it received after all of them did. Nothing is assumed to be the same on both sid
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from mbtest.wire import (
+    ACK,
+    FIN,
+    RST,
+    SYN,
     Dss,
     MpCapable,
     MpFail,
     MpJoin,
     MpJoinAck,
     MptcpOption,
+    Packet,
     Segment,
     Seq32,
     WireError,
@@ -42,6 +47,10 @@ class Stage(enum.IntEnum):
     """Everything later."""
 
 
+_AFTER = Stage.AFTER
+"""Looked up for every segment, and an enumeration takes its time."""
+
+
 class Seen(NamedTuple):
     """A segment at one host's side of the boxes."""
 
@@ -54,7 +63,11 @@ class Seen(NamedTuple):
 
 
 class HalfView:
-    """What one host sent, or what it received, on one flow."""
+    """What one host sent, or what it received, on one flow.
+
+    Most of a run is never asked about: what takes a look at every segment is found when it is asked for,
+    and goes on from there when it is asked for again.
+    """
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -62,41 +75,68 @@ class HalfView:
         self.syn: Seen | None = None
         self.fin: Seen | None = None
         self.rst: Seen | None = None
-        self.end: Seq32 | None = None
-        """The sequence number after the highest that was sent, SYN and FIN included."""
-        self.acked: Seq32 | None = None
-        """The highest acknowledgement number that was sent."""
+        self._acked: Seq32 | None = None
+        self._acked_until = 0
+        self._carriers: dict[type[MptcpOption], _Carriers] = {}
 
-    def add(self, seen: Seen) -> None:
-        """Take in the next segment."""
-        segment = seen.segment
+    def add(self, seen: Seen, flags: int) -> None:
+        """Take in the next segment. flags: its control bits."""
         self.segments.append(seen)
-        if segment.syn and (self.syn is None or self.syn.segment.seq != segment.seq):
+        if flags & SYN and (self.syn is None or self.syn.segment.seq != seen.segment.seq):
             self.syn = seen
-        if segment.fin:
+        if flags & FIN:
             self.fin = self.fin or seen
-        if segment.rst:
+        if flags & RST:
             self.rst = self.rst or seen
-        else:
-            end = segment.next_seq
-            if self.end is None or end > self.end:
-                self.end = end
-            if segment.has_ack and (self.acked is None or segment.ack > self.acked):
-                self.acked = segment.ack
+
+    @property
+    def acked(self) -> Seq32 | None:
+        """The highest acknowledgement number that was sent, by segments other than RST."""
+        for seen in self.segments[self._acked_until :]:
+            segment = seen.segment
+            if segment.has_ack and not segment.rst and (self._acked is None or segment.ack > self._acked):
+                self._acked = segment.ack
+        self._acked_until = len(self.segments)
+        return self._acked
 
     def with_option(
         self, form: type[MptcpOption], since: Stage = Stage.SYN
     ) -> Iterator[tuple[Seen, MptcpOption]]:
         """Give the segments, from a stage on, that carry an option of this form, with the option."""
-        for seen in self.segments:
+        carriers = self._carriers.get(form)
+        if carriers is None:
+            carriers = self._carriers[form] = _Carriers(self.segments, form)
+        at = 0
+        while at < len(carriers.found) or carriers.look():
+            seen, option = carriers.found[at]
+            at += 1
             if seen.stage >= since:
-                option = seen.segment.option(form)
-                if option is not None:
-                    yield seen, option
+                yield seen, option
 
     def first(self, form: type[Option], since: Stage = Stage.SYN) -> tuple[Seen, Option] | None:
         """Return the first segment with an option of this form, and the option."""
         return next(self.with_option(form, since), None)  # type: ignore[return-value]
+
+
+class _Carriers:
+    """The segments of a half that carry an option of one form, as far as they were looked for."""
+
+    def __init__(self, segments: Sequence[Seen], form: type[MptcpOption]) -> None:
+        self._segments = segments
+        self._form = form
+        self._looked_at = 0
+        self.found: list[tuple[Seen, MptcpOption]] = []
+
+    def look(self) -> bool:
+        """Look for the next one, and return whether there is one."""
+        for at in range(self._looked_at, len(self._segments)):
+            option = self._segments[at].segment.option(self._form)
+            if option is not None:
+                self.found.append((self._segments[at], option))
+                self._looked_at = at + 1
+                return True
+        self._looked_at = len(self._segments)
+        return False
 
 
 class FlowView:
@@ -114,16 +154,17 @@ class FlowView:
 
     def add(self, seen_frame: int, time: int, segment: Segment, is_sent: bool) -> None:
         """Take in the next segment."""
-        by_opener = is_sent is self.opened_here
-        if segment.syn:
-            stage = Stage.SYN_ACK if segment.has_ack else Stage.SYN
+        flags = segment.flags
+        stage = _AFTER
+        if flags & SYN:
+            stage = Stage.SYN_ACK if flags & ACK else Stage.SYN
             self._stage = max(self._stage, stage)
-        elif self._stage is Stage.SYN_ACK and by_opener and not segment.payload_length:
-            stage = Stage.HANDSHAKE_ACK
-            self._stage = Stage.AFTER
-        else:
-            stage = self._stage = Stage.AFTER
-        (self.sent if is_sent else self.received).add(Seen(seen_frame, time, segment, stage))
+        elif self._stage is not _AFTER:
+            by_opener = is_sent is self.opened_here
+            if self._stage is Stage.SYN_ACK and by_opener and not segment.payload_length:
+                stage = Stage.HANDSHAKE_ACK
+            self._stage = _AFTER
+        (self.sent if is_sent else self.received).add(Seen(seen_frame, time, segment, stage), flags)
 
     @property
     def opening(self) -> HalfView:
@@ -195,6 +236,13 @@ def _handshake_option(seen: Seen | None) -> MptcpOption | None:
     return seen.segment.option(MpCapable) or seen.segment.option(MpJoin)
 
 
+def _in_order(halves: Sequence[HalfView], form: type[Option], since: Stage) -> list[tuple[Seen, Option]]:
+    found = [pair for half in halves for pair in half.with_option(form, since)]
+    if len(halves) > 1:
+        found.sort(key=lambda pair: pair[0].frame)
+    return found  # type: ignore[return-value]
+
+
 class HostView:
     """All that one host saw."""
 
@@ -225,13 +273,11 @@ class HostView:
 
     def sent(self, form: type[Option], since: Stage = Stage.SYN) -> list[tuple[Seen, Option]]:
         """Return what this host sent with an option of this form, in the order of frames."""
-        found = [pair for flow in self.flows.values() for pair in flow.sent.with_option(form, since)]
-        return sorted(found, key=lambda pair: pair[0].frame)  # type: ignore[arg-type]
+        return _in_order([flow.sent for flow in self.flows.values()], form, since)
 
     def received(self, form: type[Option], since: Stage = Stage.SYN) -> list[tuple[Seen, Option]]:
         """Return what reached this host with an option of this form, in the order of frames."""
-        found = [pair for flow in self.flows.values() for pair in flow.received.with_option(form, since)]
-        return sorted(found, key=lambda pair: pair[0].frame)  # type: ignore[arg-type]
+        return _in_order([flow.received for flow in self.flows.values()], form, since)
 
     @property
     def negotiated(self) -> bool:
@@ -277,21 +323,22 @@ class Observation:
         self.undecodable = 0
         self.others: list[tuple[int, int, bytes]] = []
         """(frame, time, bytes) of packets that are no TCP segments."""
-        self.last_time: dict[str, int] = {}
-        """When each host last sent anything."""
+        self._decoded: dict[int, Packet] = {}
 
     def add(self, frame: int, time: int, path: str, side: str, sender: str, raw: bytes) -> None:
         """Take in a packet captured at one host's side of the boxes.
 
         side, sender: CLIENT or SERVER; a packet is sent where both agree and received where they differ.
         """
-        try:
-            packet = decode(raw)
-        except WireError:
-            self.undecodable += 1
-            return
-        if side == sender:
-            self.last_time[sender] = time
+        # What boxes left as it was is the same object at both ends. It lives as long as the packet that was
+        # made of it, so that its id stands for it alone.
+        packet = self._decoded.get(id(raw))
+        if packet is None:
+            try:
+                packet = self._decoded[id(raw)] = decode(raw)
+            except WireError:
+                self.undecodable += 1
+                return
         if isinstance(packet, Segment):
             self.hosts[side].add(frame, time, path, packet, side == sender)
         else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TypeVar
 
 from mbtest.errors import LocalProtocolError
 from mbtest.wire.options import (
@@ -35,10 +34,10 @@ from mbtest.wire.options import (
     WindowScale,
 )
 
-Option = TypeVar("Option", bound=TcpOption)
-
 MAX_OPTIONS = 40
 """Octets that the options of one segment can take: a data offset of 15 words less the fixed header."""
+REMEMBERED = 4096
+"""Blocks whose options are kept at hand, about 2 MB: more than a run has on its way at any time."""
 
 _END = EndOfOptionList()
 _NOP = NoOperation()
@@ -63,6 +62,7 @@ def register(kind: int, option: type[TcpOption], *, every_length: bool = False) 
     if every_length:
         _EVERY_LENGTH.add(option)
     _kinds_of.cache_clear()
+    decode_options.cache_clear()
 
 
 def spans(block: bytes) -> list[tuple[int, int, int]]:
@@ -88,17 +88,6 @@ def spans(block: bytes) -> list[tuple[int, int, int]]:
     return found
 
 
-def first_option(block: bytes, form: type[Option]) -> Option | None:
-    """Return the first option of this form in a block, or None; the others are not decoded."""
-    certain, possible = _kinds_of((form,))
-    for kind, start, end in spans(block):
-        if kind in certain or kind in possible:
-            option = _decode_option(kind, block[start:end])
-            if isinstance(option, form):
-                return option
-    return None
-
-
 def _decode_option(kind: int, data: bytes) -> TcpOption:
     """Return the option of one span."""
     decoder = _DECODERS.get(kind)
@@ -112,8 +101,10 @@ def _decode_option(kind: int, data: bytes) -> TcpOption:
     return UnknownOption(kind, data[2:]) if kind != MALFORMED else Malformed(data)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def decode_options(block: bytes) -> tuple[TcpOption, ...]:
     """Return the options of a block of 0 to 40 octets, every octet accounted for."""
+    # Boxes, an endpoint, observation and reports all read the same blocks, one soon after the other.
     return tuple(
         [_NOP if kind == NOP else _decode_option(kind, block[start:end]) for kind, start, end in spans(block)]
     )

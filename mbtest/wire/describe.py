@@ -5,14 +5,15 @@ The words are printable ASCII in one line whatever the packet holds: octets are 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from mbtest.wire import mptcp, options
 from mbtest.wire.ip import Packet
 from mbtest.wire.packet import FLAG_NAMES, RESERVED, Segment
 
 
+@lru_cache(maxsize=256)
 def flag_names(flags: int) -> str:
     """Return the control bits by name, SYN first, as "SYN ACK"; a dot where none is set."""
     names = [name for bit, name in FLAG_NAMES.items() if flags & bit]
@@ -22,9 +23,11 @@ def flag_names(flags: int) -> str:
 
 def option_words(option: options.TcpOption) -> str:
     """Return an option in the RFC's words, without line breaks."""
+    if isinstance(option, mptcp.MptcpOption):
+        return _mptcp_words(option)
     match option:
-        case mptcp.MptcpOption():
-            return _mptcp_words(option)
+        case options.Timestamps(value, echo):
+            return f"timestamps {value} {echo}"
         case options.NoOperation():
             return "NOP"
         case options.EndOfOptionList(trailing):
@@ -39,8 +42,6 @@ def option_words(option: options.TcpOption) -> str:
             return "SACK permitted"
         case options.Sack(blocks):
             return "SACK " + " ".join(f"{left}-{right}" for left, right in blocks)
-        case options.Timestamps(value, echo):
-            return f"timestamps {value} {echo}"
         case options.Malformed(rest):
             return f"malformed {rest.hex()}"
         case options.UserTimeout(minutes, timeout):
@@ -60,6 +61,8 @@ def option_words(option: options.TcpOption) -> str:
 
 def _mptcp_words(option: mptcp.MptcpOption) -> str:
     words = [option.name]
+    if isinstance(option, mptcp.Dss):
+        return " ".join(words + _dss_words(option))
     match option:
         case mptcp.MpCapable():
             words.append(f"v{option.version}")
@@ -81,8 +84,6 @@ def _mptcp_words(option: mptcp.MptcpOption) -> str:
             words += ["backup"] if option.backup else []
         case mptcp.MpJoinAck():
             words.append(f"HMAC {option.hmac.hex()[:8]}...")
-        case mptcp.Dss():
-            words += _dss_words(option)
         case mptcp.AddAddr():
             words += ["echo"] if option.echo else []
             words.append(f"id {option.address_id} {option.address}")
@@ -138,27 +139,10 @@ def one_line(packet: Packet) -> str:
 
 def changes(before: Segment, after: Segment) -> str:
     """Return in words what a box made of `before`, empty where no octet differs."""
-    words = [
-        f"{name.replace('_', ' ')} {old} became {new}"
-        for name in ("source", "destination", "ttl", "traffic_class", "identification")
-        if (old := getattr(before, name)) != (new := getattr(after, name))
-    ]
-    if before.ip_options != after.ip_options:
-        words.append("IP options or extension headers changed")
-    words += [
-        f"{name.replace('_', ' ')} {old} became {new}"
-        for name in ("source_port", "destination_port")
-        if (old := getattr(before, name)) != (new := getattr(after, name))
-    ]
-    for name, distance in (("seq", after.seq - before.seq), ("ack", after.ack - before.ack)):
-        if distance:
-            words.append(f"{name} {distance:+d}")
-    if before.flags != after.flags:
-        words.append(f"flags {flag_names(before.flags)} became {flag_names(after.flags)}")
-    for name in ("window", "urgent"):
-        old, new = getattr(before, name), getattr(after, name)
-        if old != new:
-            words.append(f"{name} {old} became {new}")
+    # Long captures have thousands of changes, most of them of options or data: headers are compared whole.
+    words = [] if _ip_fields(before) == _ip_fields(after) else _network_changes(before, after)
+    if _tcp_fields(before) != _tcp_fields(after):
+        words += _transport_changes(before, after)
     if before.option_block != after.option_block:
         words += _option_changes(before.options, after.options)
     words += _payload_changes(before.payload, after.payload)
@@ -168,13 +152,52 @@ def changes(before: Segment, after: Segment) -> str:
     return "; ".join(words)
 
 
+def _ip_fields(packet: Segment) -> bytes:
+    """Return the IP header without the length and the checksum of IPv4, which follow from the rest."""
+    raw, end = packet.raw, packet.transport
+    return raw[:2] + raw[4:10] + raw[12:end] if packet.version == 4 else raw[:4] + raw[6:end]
+
+
+def _tcp_fields(segment: Segment) -> tuple[bytes, int, bytes, bytes]:
+    """Return the fixed TCP header without data offset and checksum."""
+    raw, at = segment.raw, segment.transport
+    return raw[at : at + 12], segment.flags, raw[at + 14 : at + 16], raw[at + 18 : at + 20]
+
+
+def _network_changes(before: Segment, after: Segment) -> list[str]:
+    words = _other_values(before, after, ("source", "destination", "ttl", "traffic_class", "identification"))
+    if before.ip_options != after.ip_options:
+        words.append("IP options or extension headers changed")
+    return words
+
+
+def _transport_changes(before: Segment, after: Segment) -> list[str]:
+    words = _other_values(before, after, ("source_port", "destination_port"))
+    for name, distance in (("seq", after.seq - before.seq), ("ack", after.ack - before.ack)):
+        if distance:
+            words.append(f"{name} {distance:+d}")
+    if before.flags != after.flags:
+        words.append(f"flags {flag_names(before.flags)} became {flag_names(after.flags)}")
+    return words + _other_values(before, after, ("window", "urgent"))
+
+
+def _other_values(before: Segment, after: Segment, fields: Sequence[str]) -> list[str]:
+    return [
+        f"{name.replace('_', ' ')} {old} became {new}"
+        for name in fields
+        if (old := getattr(before, name)) != (new := getattr(after, name))
+    ]
+
+
 def _payload_changes(before: bytes, after: bytes) -> list[str]:
+    if before == after:
+        return []
     if len(before) != len(after):
         return [f"payload {len(before)} became {len(after)} octets"]
-    differing = [i for i, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
-    if not differing:
-        return []
-    return [f"{len(differing)} octets of payload changed, the first at {differing[0]}"]
+    differences = int.from_bytes(before, "big") ^ int.from_bytes(after, "big")
+    octets = differences.to_bytes(len(before), "big")
+    first = len(octets) - len(octets.lstrip(b"\0"))
+    return [f"{len(octets) - octets.count(0)} octets of payload changed, the first at {first}"]
 
 
 def _checksum_changes(before: Segment, after: Segment) -> list[str]:
@@ -190,13 +213,24 @@ def _checksum_changes(before: Segment, after: Segment) -> list[str]:
 
 
 def _option_changes(before: Sequence[options.TcpOption], after: Sequence[options.TcpOption]) -> list[str]:
-    gone = Counter(before) - Counter(after)
-    new = Counter(after) - Counter(before)
-    padding = (options.NoOperation, options.EndOfOptionList)
     words = [
-        f"removed {option_words(option)}" for option in gone.elements() if not isinstance(option, padding)
+        f"removed {option_words(option)}"
+        for option in _surplus(before, after)
+        if not isinstance(option, options.EndOfOptionList)
     ]
-    words += [
-        f"added {option_words(option)}" for option in new.elements() if not isinstance(option, padding[0])
-    ]
+    words += [f"added {option_words(option)}" for option in _surplus(after, before)]
     return words or ["options moved or padded otherwise"]
+
+
+def _surplus(
+    found: Sequence[options.TcpOption], others: Sequence[options.TcpOption]
+) -> list[options.TcpOption]:
+    """Return the options that are in `found` more often than in `others`, alike ones together; no NOPs."""
+    matched = list(others)
+    surplus = []
+    for option in found:
+        if option in matched:
+            matched.remove(option)
+        elif not isinstance(option, options.NoOperation):
+            surplus.append(option)
+    return sorted(surplus, key=found.index)

@@ -24,8 +24,10 @@ _BLOCK = Struct("!II")
 _WORD = Struct("!BBH")
 
 
-class TcpOption(msgspec.Struct, frozen=True):
+class TcpOption(msgspec.Struct, frozen=True, gc=False):
     """One TCP option (RFC 9293 §3.2)."""
+
+    # gc=False: options hold octets and numbers alone, and runs keep many: the collector need not look.
 
     KIND: ClassVar[int] = MALFORMED
 

@@ -8,14 +8,15 @@ when they are left alone, and are what the caller says when they are set, right 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from ipaddress import ip_address
 from struct import Struct
 from typing import TypeVar
 
 from mbtest.errors import LocalProtocolError
 from mbtest.wire import ip
-from mbtest.wire.block import MAX_OPTIONS, decode_options, encode_options, first_option, strip_options
+from mbtest.wire.block import MAX_OPTIONS, decode_options, encode_options, strip_options
 from mbtest.wire.checksum import PROTOCOL_TCP, finish, mend, ones_sum, transport_checksum
 from mbtest.wire.errors import WireError
 from mbtest.wire.ip import Address, Packet
@@ -35,6 +36,8 @@ _TCP = Struct("!HHIIHHHH")
 _SHORT = Struct("!H")
 _THREE = Struct("!HHH")
 _LONG = Struct("!I")
+# `Seq32.from_wire` without a call in between: every layer reads the numbers of every segment.
+_seq32: Callable[[int], Seq32] = partial(int.__new__, Seq32)
 
 
 class Segment(Packet):
@@ -122,12 +125,12 @@ class Segment(Packet):
     @property
     def seq(self) -> Seq32:
         """SEG.SEQ."""
-        return Seq32.from_wire(_LONG.unpack_from(self.raw, self.transport + 4)[0])
+        return _seq32(_LONG.unpack_from(self.raw, self.transport + 4)[0])
 
     @property
     def ack(self) -> Seq32:
         """SEG.ACK; without meaning unless `has_ack`."""
-        return Seq32.from_wire(_LONG.unpack_from(self.raw, self.transport + 8)[0])
+        return _seq32(_LONG.unpack_from(self.raw, self.transport + 8)[0])
 
     @property
     def flags(self) -> int:
@@ -218,16 +221,19 @@ class Segment(Packet):
 
     def option(self, form: type[Option]) -> Option | None:
         """Return the first option of this form, or None."""
-        if self._options is None:
-            return first_option(self.option_block, form)
-        for option in self._options:
+        for option in self._options or self.options:
             if isinstance(option, form):
                 return option
         return None
 
     def checksum_is_right(self) -> bool:
         """Whether the TCP checksum is that of the segment; 0x0000 and 0xffff are one checksum."""
-        destination = ip.final_destination(self.raw, self.transport)
+        raw, at, end = self.raw, self.transport, self.end
+        if at == (ip.IPV4_FIXED if self.version == 4 else ip.IPV6_FIXED):
+            # The addresses stand right before the segment: they are summed with it.
+            total = ones_sum(raw[12 if at == ip.IPV4_FIXED else 8 : end])
+            return (total + end - at + PROTOCOL_TCP) % 65535 == 0
+        destination = ip.final_destination(raw, at)
         return transport_checksum(self.source_octets, destination, self.content) == 0
 
     # -- changed copies ---------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from mbtest.network.collector import at_rest
+from mbtest.network.collector import SELDOM, at_rest, collect_seldom
 
 
 def fail() -> None:
@@ -28,3 +28,14 @@ def test_what_rested_before_rests_after() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_a_process_of_many_runs_collects_seldom() -> None:
+    before = gc.get_threshold()
+    try:
+        collect_seldom()
+        assert gc.get_threshold()[0] == SELDOM
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)

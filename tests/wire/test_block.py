@@ -1,3 +1,5 @@
+from typing import Self
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ from mbtest.wire import (
     decode_options,
     encode_options,
 )
-from mbtest.wire.block import first_option, spans, strip_options
+from mbtest.wire.block import register, spans, strip_options
 
 # Octets that are likely to be kinds and lengths, so that a block holds more than one option.
 LIKELY = st.sampled_from((0, 1, 1, 1, 2, 3, 4, 5, 8, 10, 12, 16, 28, 29, 30, 30, 34, 253))
@@ -159,8 +161,18 @@ def test_stripping_leaves_the_alignment_of_the_rest() -> None:
     assert strip_options(block, (Dss,)) == block[:12]
 
 
-@given(BLOCKS, st.sampled_from((Dss, MptcpOption, Sack, UnknownOption, Malformed, NoOperation, TcpOption)))
-def test_first_option_is_that_of_decoding(block: bytes, form: type[TcpOption]) -> None:
-    first = next((option for option in decode_options(block) if isinstance(option, form)), None)
+class Renamed(UnknownOption, frozen=True):
+    """An option that is known only once it is registered."""
 
-    assert first_option(block, form) == first
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        return cls(data[0], data[2:])
+
+
+def test_an_option_registered_later_is_found_in_a_block_seen_before() -> None:
+    block = hexed("c8 04 0102")
+    assert decode_options(block) == (UnknownOption(200, b"\1\2"),)
+
+    register(200, Renamed)
+
+    assert decode_options(block) == (Renamed(200, b"\1\2"),)
