@@ -243,14 +243,19 @@ def _where(client: Application, server: Application, why: str) -> str:
 def _follower(capture: Capture) -> Callable[[Observation], int]:
     """Return what feeds an observation all that was captured since it was last called, and counts it."""
     position = 0
+    ends = {}
+    for point in capture.points:
+        path, _, side = point.rpartition("/")
+        # What enters the boxes at a host's side was sent by that host.
+        ends[point] = path, side, {False: side, True: CLIENT if side == SERVER else SERVER}
 
     def follow(observation: Observation) -> int:
         nonlocal position
+        if len(capture) == position:
+            return position
         for number, time, point, outbound, raw in capture.since(position):
-            path, _, side = point.rpartition("/")
-            # What enters the boxes at a host's side was sent by that host.
-            sender = (CLIENT if side == SERVER else SERVER) if outbound else side
-            observation.add(number, time, path, side, sender, raw)
+            path, side, senders = ends[point]
+            observation.add(number, time, path, side, senders[outbound], raw)
         position = len(capture)
         return position
 

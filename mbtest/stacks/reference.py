@@ -124,9 +124,10 @@ class ReferenceHost:
             Random(f"{network.seed}/{role}/endpoint"),
         )
         send = network.attach(role, self._receive)
-        self._send: Mapping[IPv4Address | IPv6Address, Transmit] = {
-            address: send[name] for address, name in addresses.items()
+        self._send: Mapping[bytes, Transmit] = {
+            address.packed: send[name] for address, name in addresses.items()
         }
+        """By the octets of the source address."""
         self._listeners: dict[int, Callable[[Connection], None]] = {}
         self._watched: dict[ReferenceConnection, None] = {}
         self._is_dirty = False
@@ -214,7 +215,7 @@ class ReferenceHost:
 
     def _transmit(self) -> None:
         for segment in self._endpoint.packets_to_send(self._loop.now):
-            send = self._send.get(segment.source)
+            send = self._send.get(segment.source_octets)
             if send is None:
                 raise HarnessError(f"the endpoint sends from {segment.source}, which no interface has")
             send(segment.raw)
