@@ -193,6 +193,8 @@ class Addresses:
 
     def next_timer(self) -> int | None:
         """Return when an announcement is repeated, run clock, or None."""
+        if self._connection.mode.state is not Mode.MULTIPATH:
+            return None  # What was announced before the first DSS goes out once that has come.
         return min((known.again_at for known in self._announced.values()), default=None)
 
     def handle_timer(self, now: int) -> None:

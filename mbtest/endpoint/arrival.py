@@ -71,7 +71,6 @@ def arrive(subflow: Subflow, segment: Segment, now: int) -> None:
     if not _is_acceptable(subflow, offset, length):
         _refuse(subflow, segment, offset, length, now)
         return
-    subflow.probe_at = None  # The path is alive (RFC 8684 §3.4.2).
     # Fourth, SYN: never taken at its word (RFC 5961 §4.2).
     if segment.syn:
         _challenge(subflow, now)
@@ -82,6 +81,7 @@ def arrive(subflow: Subflow, segment: Segment, now: int) -> None:
     acknowledgement = unwrap32(int(segment.ack) - subflow.iss, subflow.out.una)
     if not _ack_is_acceptable(subflow, segment, acknowledgement, now):
         return
+    subflow.probe_at = None  # The path is alive (RFC 8684 §3.4.2).
     if times is not None and offset <= subflow.last_ack_sent:
         subflow.ts_recent, subflow.ts_recent_at = times.value, now  # RFC 7323 §4.3
     if subflow.tcp.state is Tcp.SYN_RECEIVED and not _complete_passive_open(subflow, segment, now):

@@ -316,6 +316,7 @@ class Connection:
             # Not on the arrival of the DSS itself: our answer to it is to go out before any SYN.
             self._paths_due = False
             if self.mode.state is Mode.MULTIPATH:
+                self.addresses.handle_timer(now)
                 self.paths.confirmed(self, now)
         self.sending.flush(now)
 

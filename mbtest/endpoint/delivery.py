@@ -60,7 +60,9 @@ def sort(connection: Connection, subflow: Subflow, now: int) -> None:
                 connection.fallback.reset(subflow, "MP_FAIL was not answered for a window of data", now)
             return
         mapping = mappings.at(subflow.inbox_start)
-        if mapping is None:
+        if mapping is not None:
+            subflow.unmapped_since = None
+        else:
             if not _skip(connection, subflow):
                 connection.fallback.unmapped(subflow, now)
                 return

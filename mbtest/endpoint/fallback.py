@@ -63,8 +63,6 @@ class Fallback:
         """When MP_FAIL is answered: at once, unless the profile has it late."""
         self.give_up_at: int | None = None
         """When an unanswered MP_FAIL ends the subflow."""
-        self.held_until: int | None = None
-        """How long octets without a mapping are kept."""
         self.told = 0
         """On how many ACKs the infinite mapping went while there was no data for it to go with."""
         self.again_at: int | None = None
@@ -125,9 +123,9 @@ class Fallback:
             return
         elif len(subflow.inbox) >= connection.configuration.unmapped_limit:
             self.reset(subflow, "a receive window of data without a mapping", now)
-        elif self.held_until is None:
-            # Where the peer has no more to send, no window of data will ever come.
-            self.held_until = now + connection.configuration.unmapped_wait
+        elif subflow.unmapped_since is None:
+            # Where the peer has no more to send, no window of data will ever come: `_end_waiting`.
+            subflow.unmapped_since = now
 
     def _turn_on_first_data(self, subflow: Subflow, now: int) -> bool:
         """Fall back as the first data has no mapping; return whether that was to be done."""
@@ -307,6 +305,7 @@ class Fallback:
         for other in list(connection.subflows):
             if other is not subflow:
                 other.abort(now)
+            other.unmapped_since = None
         connection.became_regular(now)
         if subflow is not None and not subflow.is_over:
             connection.release(subflow, now, mapping)
@@ -315,15 +314,19 @@ class Fallback:
 
     def next_timer(self) -> int | None:
         """Return when something is due, run clock, or None."""
-        due = (self.answer_at, self.again_at, self.give_up_at, self.held_until)
-        times = [at for at in due if at is not None]
+        wait = self._connection.configuration.unmapped_wait
+        times = [at for at in (self.answer_at, self.again_at, self.give_up_at) if at is not None]
+        times += [
+            subflow.unmapped_since + wait
+            for subflow in self._connection.subflows
+            if subflow.unmapped_since is not None
+        ]
         return min(times) if times else None
 
     def handle_timer(self, now: int) -> None:
         """Answer late where the profile says so; give up on a peer that does not answer MP_FAIL."""
         subflows = self._connection.subflows
-        if self.held_until is not None and now >= self.held_until:
-            self._end_waiting(now)
+        self._end_waiting(now)
         if self.answer_at is not None and now >= self.answer_at:
             self.answer_at = None
             if subflows:
@@ -341,11 +344,10 @@ class Fallback:
 
     def _end_waiting(self, now: int) -> None:
         """Reset subflows whose octets have waited for a mapping long enough (7)."""
-        self.held_until = None
-        if self._connection.mode.state in REGULAR:
-            return
+        wait = self._connection.configuration.unmapped_wait
         for subflow in list(self._connection.subflows):
-            if subflow.inbox and subflow.mappings.at(subflow.inbox_start) is None:
+            since = subflow.unmapped_since
+            if since is not None and now >= since + wait:
                 self.reset(subflow, "data without a mapping", now)
 
     def failed_dsn(self) -> int | None:

@@ -137,6 +137,8 @@ class Subflow:
     """The peer asks that this subflow carry data only when no other can (RFC 8684 §3.3.8)."""
     own_backup = False
     # Not states of their own: what was seen on this subflow's path, for the rules of RFC 8684 §3.7.
+    unmapped_since: int | None = None
+    """Since when the first octets of the inbox have waited for a mapping; run clock."""
     last_had_dss = False
     """Whether the last segment that came carried a DSS: the peer still speaks MPTCP, and is heard."""
     data_ack_seen = False
