@@ -81,8 +81,9 @@ class Addresses:
         self._repeat(now)
 
     def _fits(self, option: AddAddr) -> bool:
-        """Whether an option has room beside the timestamps of the subflows."""
-        return all(subflow.options_room >= _size(option) for subflow in self._connection.usable())
+        """Whether an option has room beside the timestamps of any subflow; where there is none, it may yet."""
+        usable = self._connection.usable()
+        return not usable or any(subflow.options_room >= _size(option) for subflow in usable)
 
     def remove(self, address: Address, now: int) -> None:
         """Withdraw an own address, and reset its subflows (§3.4.2)."""

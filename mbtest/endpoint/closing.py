@@ -238,7 +238,7 @@ class Ending:
     def progressed(self, now: int) -> None:
         """A Data ACK came: while our stream goes on, so may the peer's, on a new subflow (§3.3.3)."""
         if self.linger_at is not None and self._connection.closing.state not in DONE:
-            self.linger_at = now + self._connection.configuration.linger
+            self.linger_at = max(self.linger_at, now + self._connection.configuration.linger)
 
     def made_whole(self, now: int) -> None:
         """A subflow came where there was none (RFC 8684 §3.3.3, "break before make")."""

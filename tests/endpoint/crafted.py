@@ -312,8 +312,10 @@ class Peer:
 
     def wait(self, duration: int = SECOND) -> list[Segment]:
         """Let time pass, and return what the endpoint sends meanwhile."""
-        end, sent = self.now + duration, self.pull()
+        end, sent, spins = self.now + duration, self.pull(), 0
         while (at := self.endpoint.next_timer()) is not None and at <= end:
+            spins = spins + 1 if at <= self.now else 0
+            assert spins < 1_000, f"nothing but timers at {self.now}"
             self.now = max(self.now, at)
             self.endpoint.handle_timer(self.now)
             sent += self.pull()

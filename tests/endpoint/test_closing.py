@@ -7,7 +7,7 @@ import pytest
 from mbtest.endpoint.states import Closing
 from mbtest.wire import Dss, MpFastclose, MptcpOption, MpTcprst
 from tests.endpoint.crafted import Peer
-from tests.endpoint.scene import A2, CLIENT, KIB, SECOND, SERVER, Scene, drop, octets, strip, through
+from tests.endpoint.scene import A2, CLIENT, KIB, SECOND, SERVER, Scene, by, drop, octets, strip, through
 
 REGULAR = pytest.mark.parametrize("settings", [({"mptcp": False}, {}), ({}, {"mptcp": False})])
 
@@ -132,4 +132,61 @@ def test_one_that_vanishes_between_the_two_fins_is_forgotten_too(side):
     scene.close()
     scene.run(3600 * SECOND)
     for host in (scene.client, scene.server):
+        assert host.endpoint.connections == []
+
+
+MANY = pytest.mark.parametrize(
+    "settings",
+    [({}, {}), ({"mptcp": False}, {}), ({"join_from": (A2,), "subflows": 2}, {"subflows": 2})],
+    ids=["multipath", "regular", "two subflows"],
+)
+
+
+@MANY
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_a_connection_that_was_let_go_does_not_wait_for_its_peer_for_ever(settings, side):
+    """After close() the peer keeps its own direction open, and says nothing more: FIN-WAIT-2 without end."""
+    scene = Scene(*settings).exchange().run()
+    host = scene.host(side)
+    host.connection.close(scene.now)
+    scene.run(30 * SECOND)
+    assert host.endpoint.connections
+    scene.run(3600 * SECOND)
+    assert host.endpoint.connections == []
+    assert host.endpoint.next_timer() is None
+
+
+@MANY
+def test_one_that_was_only_shut_down_does(settings):
+    """The application still reads: it may wait for its peer as long as it likes."""
+    scene = Scene(*settings).exchange().run()
+    scene.client.finish()
+    scene.run(3600 * SECOND)
+    assert scene.client.connection.error is None
+    scene.exchange(0, 2 * KIB)
+    scene.close()
+
+
+@MANY
+def test_one_that_was_let_go_while_the_peer_is_gone_ends_too(settings):
+    """Octets, and the end of the stream, are never acknowledged."""
+    scene = Scene(*settings).exchange().run()
+    scene.client.connection.send(octets(5000), scene.now)
+    scene.boxes.append(drop(by(SERVER)))
+    scene.client.connection.close(scene.now)
+    scene.run(7200 * SECOND)
+    assert scene.client.endpoint.connections == []
+    assert scene.client.endpoint.next_timer() is None
+
+
+@MANY
+def test_a_close_after_the_peers_end_is_complete(settings):
+    """The control: with both streams at their end nothing is waited for."""
+    scene = Scene(*settings).exchange().run()
+    scene.server.finish()
+    scene.run()
+    scene.client.connection.close(scene.now)
+    scene.run(20 * SECOND)
+    for host in (scene.client, scene.server):
+        assert host.connection.error is None
         assert host.endpoint.connections == []

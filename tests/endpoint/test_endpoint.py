@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from ipaddress import ip_address
 from random import Random
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -274,3 +276,79 @@ def test_a_port_can_be_used_again_after_time_wait():
     line.send(MaximumSegmentSize(1460), MpCapable(), flags=SYN, at=0, ack=0)
     assert line.last.syn
     assert line.last.option(MpCapable) is not None
+
+
+def come_and_go(endpoint: Endpoint, port: int, *, leaves: bool = True) -> None:
+    """Do a whole handshake of regular TCP with a listener, and reset the connection."""
+    said = {"source": A1, "destination": B1, "source_port": port, "destination_port": PORT}
+    endpoint.receive(Segment.build(**said, seq=100, flags=SYN).raw, 0)
+    answers = endpoint.packets_to_send(0)
+    if not answers:
+        return
+    following = int(answers[0].next_seq)
+    for flags in (ACK, RST | ACK) if leaves else (ACK,):
+        endpoint.receive(Segment.build(**said, seq=101, ack=following, flags=flags).raw, 0)
+        endpoint.packets_to_send(0)
+
+
+def accepted(endpoint: Endpoint) -> int:
+    """Accept all that waits, and return how many connections that were."""
+    count = 0
+    while endpoint.accept(PORT) is not None:
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_connections_that_nobody_accepts_are_limited(leaves):
+    """Also those that are reset before: they would be kept without counting as connections."""
+    endpoint = listener(connection_limit=8)
+    for number in range(100):
+        come_and_go(endpoint, 1024 + number, leaves=leaves)
+    assert accepted(endpoint) <= 8
+    assert len(endpoint.connections) <= 8
+    if leaves:
+        # Once they are accepted there is room again.
+        come_and_go(endpoint, 5000, leaves=False)
+        assert accepted(endpoint) == 1
+
+
+def things(root: object) -> int:
+    """Return how many objects something holds on to, types and code aside."""
+    seen: dict[int, object] = {}
+    pending = [root]
+    while pending:
+        thing = pending.pop()
+        if id(thing) in seen or isinstance(thing, type | ModuleType | FunctionType):
+            continue
+        seen[id(thing)] = thing
+        pending += gc.get_referents(thing)
+    return len(seen)
+
+
+def test_connections_that_are_over_leave_nothing_behind():
+    """However many there were: an endpoint holds on to no more after 400 than after 100."""
+    endpoint = listener()
+    held = []
+    for number in range(400):
+        come_and_go(endpoint, 1024 + number)
+        accepted(endpoint)
+        endpoint.events()
+        if number in (99, 399):
+            held.append(things(endpoint))
+    assert held[1] <= held[0] + 10
+
+
+def test_addresses_to_join_from_are_the_hosts_own():
+    """Refused where the endpoint is made, and not when a SYN or a DSS comes."""
+    foreign = ip_address("10.7.7.7")
+    with pytest.raises(LocalProtocolError, match=r"10\.7\.7\.7"):
+        Endpoint(Configuration(join_from=(A2, foreign), subflows=2), [A1, A2], Random(1))
+    Endpoint(Configuration(join_from=(A2,), subflows=2), [A1, A2], Random(1))
+
+
+@pytest.mark.parametrize("setting", ["scheduler", "path_manager", "congestion"])
+def test_names_that_are_none_are_refused_where_the_endpoint_is_made(setting):
+    """The same of a listener, to which nobody has come yet."""
+    with pytest.raises(LocalProtocolError, match="bogus"):
+        listener(**{setting: "bogus"})

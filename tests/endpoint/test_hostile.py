@@ -41,6 +41,9 @@ SIGNALS: tuple[Callable[[Random], TcpOption], ...] = (
     lambda chance: MpTcprst(chance.getrandbits(8)),
     lambda chance: UnknownOption(30, chance.randbytes(chance.randrange(14))),
 )
+CONFIGURED = pytest.mark.parametrize(
+    "configured", [{"mptcp": False}, {}, {"checksum": True}], ids=["regular", "multipath", "checksum"]
+)
 
 
 def number(value: int, chance: Random) -> int:
@@ -110,13 +113,13 @@ def bounded(pair: Pair) -> None:
                 assert sum(len(chunk.payload) for chunk in subflow.out.under_way) <= configuration.send_buffer
 
 
-@pytest.mark.parametrize("mptcp", [False, True])
+@CONFIGURED
 @SETTINGS
 @given(st.integers(0, 1 << 32))
-def test_segments_that_were_tampered_with_corrupt_nothing(mptcp: bool, seed: int) -> None:
+def test_segments_that_were_tampered_with_corrupt_nothing(configured: dict[str, bool], seed: int) -> None:
     """Each segment goes on as it is, and now and then a changed copy goes before it: octets stay right."""
     chance = Random(seed)
-    pair = Pair({"mptcp": mptcp}, {"mptcp": mptcp}, seed=seed)
+    pair = Pair({**configured}, {**configured}, seed=seed)
 
     def tamper(segment: Segment, sender: int) -> list[Segment]:
         if chance.random() < 0.1:
@@ -134,14 +137,14 @@ def test_segments_that_were_tampered_with_corrupt_nothing(mptcp: bool, seed: int
     assert complete or client.connection.error or server.connection.error
 
 
-@pytest.mark.parametrize("mptcp", [False, True])
+@CONFIGURED
 @SETTINGS
 @given(st.integers(0, 1 << 32))
-def test_octets_at_random_never_raise(mptcp: bool, seed: int) -> None:
+def test_octets_at_random_never_raise(configured: dict[str, bool], seed: int) -> None:
     """Cut off, flipped, with another options' content: whatever reads it copes, and timers go on."""
     chance = Random(seed)
-    further = {"subflows": 1, "join_from": (FURTHER,)} if mptcp else {}
-    pair = Pair({"mptcp": mptcp, **further}, {"mptcp": mptcp, "subflows": 1}, seed=seed)
+    further = {"subflows": 1, "join_from": (FURTHER,)} if configured.get("mptcp", True) else {}
+    pair = Pair({**configured, **further}, {**configured, "subflows": 1}, seed=seed)
 
     def spoil(segment: Segment, sender: int) -> list[Segment]:
         if chance.random() < 0.3:
@@ -156,6 +159,41 @@ def test_octets_at_random_never_raise(mptcp: bool, seed: int) -> None:
     pair.hook = spoil
     pair.run(lambda: client.ended and server.ended, seconds=60)
     bounded(pair)
+
+
+@SETTINGS
+@given(st.integers(0, 1 << 32))
+def test_damaged_octets_and_lost_options_never_raise(seed: int) -> None:
+    """Checksums fail while boxes take options from ACKs, from data, or from all, one side's or both."""
+    chance = Random(seed)
+    further = {"subflows": 1, "join_from": (FURTHER,)} if chance.random() < 0.5 else {}
+    pair = Pair({"checksum": True, **further}, {"checksum": True, "subflows": 1}, seed=seed)
+    damages, strips = chance.choice((0.02, 0.1)), chance.choice((0.05, 0.3, 1.0))
+    begins, whose = (
+        chance.randrange(2 * SECOND // 10),
+        chance.choice(((CLIENT,), (SERVER,), (CLIENT, SERVER))),
+    )
+    which = chance.choice(((False,), (True,), (False, True)))
+
+    def box(segment: Segment, sender: int) -> list[Segment]:
+        if segment.syn or pair.now < begins:
+            return [segment]
+        if segment.payload_length and chance.random() < damages:
+            payload = bytearray(segment.payload)
+            payload[chance.randrange(len(payload))] ^= 1 + chance.randrange(255)
+            segment = segment.replace(payload=bytes(payload))
+        if sender in whose and bool(segment.payload_length) in which and chance.random() < strips:
+            segment = segment.without_options(MptcpOption)
+        return [segment]
+
+    pair.hook = box
+    client, server = pair.connect(DATA, DATA[:20_000])
+    pair.run(lambda: client.ended and server.ended, seconds=300)
+    bounded(pair)
+    # Octets may be changed, once the connection is regular TCP; how many there are is right.
+    assert len(server.got) <= len(DATA)
+    assert len(client.got) <= 20_000
+    assert (client.ended and server.ended) or client.connection.error or server.connection.error
 
 
 @SETTINGS

@@ -15,6 +15,7 @@ from tests.endpoint.scene import (
     CLIENT,
     KIB,
     MASK_32,
+    MASK_64,
     SECOND,
     SERVER,
     Scene,
@@ -270,3 +271,41 @@ def test_a_wrong_add_addr_hmac_is_ignored():
     assert scene.options(SERVER, AddAddr)
     assert scene.options(CLIENT, AddAddr) == []
     assert len(scene.client.subflows) == 1
+
+
+# -- Two profiles, one against the other -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", ["narrow-numbers", "narrow-data-acks", "strict", "wide-numbers"])
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_wide_numbers_are_right_in_all_64_bits(side, other):
+    """Also where the peer's have 32, so that the upper half of a Data ACK was never on the wire."""
+    profiles = {side: PROFILES["wide-numbers"], SERVER if side is CLIENT else CLIENT: PROFILES[other]}
+    scene = Scene({"profile": profiles[CLIENT]}, {"profile": profiles[SERVER]})
+    scene.exchange(20_000, 20_000).close()
+    peer = scene.host(SERVER if side is CLIENT else CLIENT).connection
+    acknowledged = [option.data_ack for option in scene.options(side, Dss) if option.data_ack is not None]
+    assert all(option.data_ack_64 for option in scene.options(side, Dss) if option.data_ack is not None)
+    assert {(number - peer.own_idsn) & MASK_64 for number in acknowledged} <= set(range(1, 20_003))
+    for host in (scene.client, scene.server):
+        assert host.connection.error is None
+        assert not host.heard(Kind.IGNORED)
+        assert not host.heard(Kind.FALLBACK)
+
+
+@pytest.mark.parametrize("second", PROFILES)
+@pytest.mark.parametrize("first", ["strict", "wide-numbers", "narrow-numbers", "narrow-data-acks"])
+def test_any_two_profiles_deliver_or_say_why_not(first, second):
+    """Whatever the client and the server depart in: octets arrive as they are, or both are told an error."""
+    scene = Scene(
+        {"checksum": True, "profile": PROFILES[first]}, {"checksum": True, "profile": PROFILES[second]}
+    )
+    scene.connect()
+    scene.client.write(octets(20_000))
+    scene.server.write(octets(20_000))
+    scene.run(300 * SECOND)
+    hosts = (scene.client, scene.server)
+    for host in hosts:
+        assert octets(20_000).startswith(bytes(host.got))
+    complete = all(len(host.got) == 20_000 for host in hosts)
+    assert complete or None not in [host.connection.error for host in hosts]

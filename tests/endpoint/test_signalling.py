@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mbtest.endpoint import Kind
+from mbtest.endpoint.states import Mode
 from mbtest.wire import Dss, MpCapable, MptcpOption, Sack, Timestamps, UnknownMptcp
 from tests.endpoint.crafted import Peer
 from tests.endpoint.scene import A2, B2, CLIENT, KIB, SERVER, Scene, by, drop, with_data
@@ -67,3 +69,58 @@ def test_a_wide_data_ack_of_a_narrow_mapping_is_read():
     peer.write(b"four")
     peer.initial.data(b"x", wide=True, wide_ack=False)
     assert peer.made.describe()["unacknowledged"] == 0
+
+
+@pytest.mark.parametrize("wrong", ["sender_key", "receiver_key"])
+def test_first_data_with_other_keys_confirms_nothing(wrong):
+    """MP_CAPABLE with data, keys that are not those of the handshake: no mapping, and no way to join."""
+    peer = Peer(opens=True, subflows=2).open()
+    option = peer.capable(b"first", **{wrong: 12345})
+    peer.initial.send(option, payload=b"first")
+    assert peer.made.mode.state is not Mode.MULTIPATH
+    assert peer.heard(Kind.IGNORED, "other keys")
+    assert peer.join_syn().last.rst
+
+
+def test_first_data_with_the_right_keys_is_taken():
+    """The control, and again as a repetition."""
+    peer = Peer(opens=True, subflows=2).open()
+    option = peer.capable(b"first")
+    peer.initial.send(option, payload=b"first")
+    peer.initial.send(option, payload=b"first", at=1)
+    assert peer.read() == b"first"
+    assert peer.made.mode.state is Mode.MULTIPATH
+    assert not peer.heard(Kind.IGNORED, "keys")
+    peer.next += 5
+    peer.initial.data(b" and more")
+    assert peer.read() == b" and more"
+
+
+def test_only_the_listener_takes_first_data_with_keys():
+    """§3.1: MP_CAPABLE with data is the initiator's to send. From a listener it maps nothing."""
+    peer = Peer(opens=False, subflows=2).open()
+    option = MpCapable(peer.flags, peer.key, peer.endpoint_key, 5)
+    peer.initial.send(option, payload=b"first")
+    assert peer.made.mode.state is not Mode.MULTIPATH
+    swapped = MpCapable(peer.flags, peer.endpoint_key, peer.key, 5)
+    peer.initial.send(swapped, payload=b"first", at=1)
+    assert peer.made.mode.state is not Mode.MULTIPATH
+
+
+def test_on_a_further_subflow_first_data_with_keys_maps_nothing():
+    """MP_CAPABLE belongs to the first one."""
+    peer = Peer(opens=True, subflows=2).open().confirm()
+    line = peer.join()
+    line.send(peer.capable(b"first"), payload=b"first")
+    assert peer.read() is None
+    assert peer.made.is_mptcp
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+def test_first_data_keeps_to_what_was_negotiated_of_checksums(checksum):
+    """A checksum more, or less, than agreed on: the subflow does not behave as negotiated (§3.3)."""
+    peer = Peer(opens=True, checksum=checksum).open()
+    option = peer.capable(b"first", checksum=None if checksum else 0x1234)
+    peer.initial.send(option, payload=b"first")
+    assert peer.read() is None
+    assert peer.initial.is_reset

@@ -381,3 +381,25 @@ def test_no_fast_close_is_part_of_a_good_end():
     assert scene.client.heard(Kind.STATE, str(Tcp.TIME_WAIT)) or scene.server.heard(
         Kind.STATE, str(Tcp.TIME_WAIT)
     )
+
+
+def test_data_goes_on_over_a_last_subflow_that_is_half_closed():
+    """Its FIN ends one direction; while the other's data is Data ACKed, the connection is not given up."""
+    peer = ready()
+    line = peer.initial
+    peer.made.send(octets(200_000), peer.now)
+    peer.pull()
+    line.fin(line.ack_option())
+    line.window = 3_000
+    began, ends = peer.now, peer.now + 30 * SECOND
+    while peer.expected < 1 + 200_000 and peer.now < ends:
+        line.acknowledge()
+        peer.wait(SECOND // 10)
+        assert peer.made.error is None
+    assert peer.expected == 1 + 200_000
+    # Longer than a connection without any subflow, or any Data ACK, is kept.
+    assert peer.now - began > 4 * SECOND
+    # It is over once nothing comes any more, neither a Data ACK nor a DATA_FIN.
+    peer.wait(60 * SECOND)
+    assert peer.made.error is not None
+    assert peer.endpoint.connections == []

@@ -165,3 +165,42 @@ def test_a_mapping_of_which_a_part_is_missing_is_no_fault_of_the_path(checksum):
     assert any(each.payload == octets(1000)[600:] for each in late)
     line.send(line.ack_option(1010), ack=start + 1000)
     assert peer.made.describe()["unacknowledged"] == 0
+
+
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_a_subflow_that_is_given_up_is_reset_with_the_reason(side):
+    """MP_TCPRST, reason 5, unacceptable performance, and transient: the path may work again."""
+    settings = {"subflows": 2, "scheduler": "round-robin", "retries": 3}
+    scene = Scene({**settings, "join_from": (A2,)}, settings).joined()
+    scene.boxes.append(drop(through(A2)))
+    other = scene.server if side is CLIENT else scene.client
+    already, size = len(other.got), 50 * KIB
+    scene.host(side).write(octets(size, already))
+    scene.run(60 * SECOND)
+    assert bytes(other.got) == octets(already + size)
+    (reset,) = [segment for segment in scene.sent(side, address=A2) if segment.rst]
+    assert reset.option(MpTcprst) == MpTcprst(5, 1)
+    assert len(scene.host(side).subflows) == 1
+    assert scene.host(side).connection.is_mptcp
+
+
+def test_a_join_whose_third_ack_is_never_answered_is_given_up_with_the_reason():
+    """The same in the handshake of a further subflow."""
+    scene = Scene({"join_from": (A2,), "subflows": 2, "retries": 3}, {"subflows": 2})
+    scene.boxes.append(drop(through(A2, lambda segment, side: not segment.syn)))
+    scene.exchange().run(60 * SECOND)
+    resets = [segment for segment in scene.sent(CLIENT, address=A2) if segment.rst]
+    # Those that follow answer the peer's SYN/ACKs, for which nothing is left.
+    assert [segment.option(MpTcprst) for segment in resets[:2]] == [MpTcprst(5, 1), None]
+    scene.exchange()
+
+
+def test_regular_tcp_gives_up_with_a_plain_reset():
+    """There is no option after a fallback, and none where there never was one."""
+    scene = Scene({"mptcp": False, "retries": 3}, {}).exchange()
+    scene.boxes.append(drop(by(SERVER)))
+    scene.client.write(b"into the void")
+    scene.run(60 * SECOND)
+    (reset,) = [segment for segment in scene.sent(CLIENT) if segment.rst]
+    assert reset.option(MpTcprst) is None
+    assert scene.client.connection.error == "ETIMEDOUT"

@@ -7,7 +7,19 @@ import pytest
 from mbtest.endpoint import Kind
 from mbtest.wire import MpJoinSyn, MpPrio
 from tests.endpoint.crafted import Peer
-from tests.endpoint.scene import A1, A2, CLIENT, KIB, SECOND, SERVER, Scene, drop, octets, through
+from tests.endpoint.scene import (
+    A1,
+    A2,
+    CLIENT,
+    KIB,
+    MILLISECOND,
+    SECOND,
+    SERVER,
+    Scene,
+    drop,
+    octets,
+    through,
+)
 
 TWO = ({"join_from": (A2,), "subflows": 2, "scheduler": "round-robin"}, {"subflows": 2})
 
@@ -106,3 +118,47 @@ def test_where_all_are_backups_one_is_used():
     scene.client.connection.set_backup(scene.client.subflows[0], True, scene.now)
     scene.run(SECOND)
     scene.exchange(20 * KIB, 100 * KIB)
+
+
+@pytest.mark.parametrize("scheduler", ["lowest-rtt", "round-robin", "redundant", "backup"])
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+@pytest.mark.parametrize("backup", [False, True])
+def test_the_other_path_is_taken_soon_after_the_regular_one_went_silent(side, backup, scheduler):
+    """A path that acknowledges nothing is not available: the backup is not left idle until it is given up."""
+    settings = {"subflows": 2, "scheduler": scheduler, "backup": backup}
+    scene = Scene({**settings, "join_from": (A2,)}, settings).joined().run()
+    scene.boxes.append(drop(through(A1)))
+    sender, receiver = scene.host(side), scene.host(SERVER if side is CLIENT else CLIENT)
+    expected = len(receiver.got) + 20 * KIB
+    sender.write(octets(20 * KIB, len(receiver.got)))
+    scene.run(1500 * MILLISECOND, until=lambda: len(receiver.got) == expected)
+    assert bytes(receiver.got) == octets(expected)
+
+
+@pytest.mark.parametrize("scheduler", ["lowest-rtt", "backup"])
+def test_in_the_middle_of_a_transfer_the_other_path_is_taken_soon(scheduler):
+    """The same with a window in flight; what follows does not go to the silent path any more."""
+    settings = {"subflows": 2, "scheduler": scheduler, "backup": True}
+    scene = Scene({**settings, "join_from": (A2,)}, settings).joined().run()
+    scene.client.write(octets(400 * KIB, KIB))
+    scene.run(50 * MILLISECOND)
+    scene.boxes.append(drop(through(A1)))
+    scene.run(2 * SECOND, until=lambda: len(scene.server.got) == 401 * KIB)
+    assert bytes(scene.server.got) == octets(401 * KIB)
+
+
+@pytest.mark.parametrize("scheduler", ["lowest-rtt", "backup"])
+def test_the_regular_path_is_taken_again_once_it_answers(scheduler):
+    """A backup is used only as long as nothing else is available."""
+    settings = {"subflows": 2, "scheduler": scheduler, "backup": True}
+    scene = Scene({**settings, "join_from": (A2,)}, settings).joined().run()
+    down = [True]
+    scene.boxes.append(drop(through(A1, lambda segment, side: down[0])))
+    scene.exchange(20 * KIB, 0)
+    assert carried(scene, CLIENT, A2) >= 20 * KIB
+    down[0] = False
+    scene.run(30 * SECOND)
+    since = scene.now
+    scene.exchange(20 * KIB, 0)
+    assert carried(scene, CLIENT, A1, since) == 20 * KIB
+    assert carried(scene, CLIENT, A2, since) == 0

@@ -188,3 +188,20 @@ def test_an_address_can_be_joined_again_after_it_was_removed():
     scene.run(SECOND)
     assert scene.client.connection.join(A2, B1, PORT, scene.now) is not None
     scene.run(5 * SECOND, until=lambda: len(scene.server.connection.usable()) == 2)
+
+
+@pytest.mark.parametrize("where", ["sequence number", "acknowledgement", "no acknowledgement"])
+def test_a_segment_that_is_not_acceptable_is_no_sign_of_life(where):
+    """Whoever is not on the path could send it: the withdrawn path is reset all the same."""
+    peer, line = ready()
+    remove(peer, 7)
+    for _ in range(5):
+        if where == "sequence number":
+            line.send(at=line.next + 10_000_000)
+        elif where == "acknowledgement":
+            line.send(ack=line.expected + 1_000_000)
+        else:
+            line.send(flags=0)
+    peer.wait(10 * SECOND)
+    assert line.is_reset
+    assert len(peer.made.subflows) == 1

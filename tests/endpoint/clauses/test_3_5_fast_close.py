@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from mbtest.endpoint import Kind
@@ -226,3 +228,48 @@ def test_a_plain_reset_ends_its_subflow_only():
     assert len(peer.made.subflows) == 1
     peer.initial.data(b"lives")
     assert peer.read() == b"lives"
+
+
+# -- Nothing but the close -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, {"join_from": (A2,), "subflows": 2, "scheduler": "round-robin"}])
+@pytest.mark.parametrize("silent", [False, True])
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_no_data_follows_the_option(settings, silent, side):
+    """With a window in flight and more to send: no new segment and no lost one, however long it takes."""
+    scene = Scene(settings, {"subflows": 2, "scheduler": "round-robin"})
+    scene.exchange().run()
+    host, other = scene.host(side), scene.host(SERVER if side is CLIENT else CLIENT)
+    other.reads = False
+    host.write(octets(200_000))
+    scene.run(1_000)
+    if silent:
+        scene.boxes.append(drop(lambda segment, sender: sender is not side))
+    host.connection.abort(scene.now)
+    scene.run(60 * SECOND)
+    sent = [entry.segment for entry in scene.log if entry.side is side]
+    first = next(at for at, segment in enumerate(sent) if segment.option(MpFastclose))
+    assert [segment for segment in sent[first:] if segment.payload_length] == []
+    assert host.connection.closing.state is Closing.M_CLOSED
+    assert host.endpoint.connections == []
+
+
+def test_attempts_are_those_of_the_close_alone():
+    """What was in flight is given up, so that no timeout of its own hurries or hinders the three attempts."""
+    scene = Scene().exchange().run()
+    scene.client.write(octets(50_000))
+    scene.run(1_000)
+    scene.boxes.append(drop(lambda segment, side: side is SERVER))
+    since = scene.now
+    scene.client.connection.abort(scene.now)
+    scene.run(60 * SECOND)
+    times = [
+        entry.time
+        for entry in scene.log
+        if entry.side is CLIENT and entry.time >= since and entry.segment.option(MpFastclose)
+    ]
+    # Three on ACKs, and a RST in the end, each twice as long after the one before.
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert len(gaps) in (3, 4)
+    assert all(later >= 2 * earlier for earlier, later in pairwise(gaps))
