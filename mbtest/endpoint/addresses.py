@@ -81,7 +81,7 @@ class Addresses:
         self._repeat(now)
 
     def _fits(self, option: AddAddr) -> bool:
-        """Whether an option has room beside the timestamps of any subflow; where there is none, it may yet."""
+        """Whether an option has room beside the timestamps of any subflow, or there is none yet."""
         usable = self._connection.usable()
         return not usable or any(subflow.options_room >= _size(option) for subflow in usable)
 
