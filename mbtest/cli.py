@@ -181,3 +181,22 @@ def report(directory: str) -> None:
     from mbtest.harness import launch
 
     click.echo(launch.render(Path(directory)))
+
+
+@main.command()
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--strict", is_flag=True, help="A SHOULD that is not followed gives status 1 as well.")
+def check(captures: tuple[str, ...], as_json: bool, strict: bool) -> int:
+    """Tell what happened in captures, and which clauses their hosts did not follow.
+
+    Reads pcap and pcapng. A file that mbtest wrote shows what each host sent and received on its own side of
+    the boxes; of any other file all packets count as seen at one point between the hosts, and rules that need
+    to know what reached a host, and when, stay silent.
+
+    Exit status: 0 where no MUST is broken, 1 where one is, 4 for a file that is no capture. A SHOULD that is
+    not followed is told, and gives 0 unless --strict is set.
+    """
+    from mbtest import checking
+
+    return checking.check([Path(name) for name in captures], as_json, strict)

@@ -188,7 +188,7 @@ def test_altered_on_the_joined_subflow(run: RunFixture) -> None:
 )
 def test_altered_on_the_initial_subflow_of_two(run: RunFixture) -> None:
     """Data is altered on the initial of two subflows: it is reset with MP_FAIL, the joined one carries on."""
-    box = RewritePayload(at=100 * KIB, aim=Aim(path=0, direction=run.direction))
+    box = RewritePayload(at=16 * KIB, aim=Aim(path=0, direction=run.direction))
     session = run(box, sends=384 * KIB)
 
     session.require(Interfered(RewritePayload))

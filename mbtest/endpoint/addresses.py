@@ -45,6 +45,8 @@ class Addresses:
         self._announced: dict[int, _Announcement] = {}
         self.peer: dict[int, tuple[Address, int]] = {}
         """The peer's announced addresses and ports, by address ID."""
+        self._news: list[tuple[int, Address, int]] = []
+        """Announcements that the path manager has not heard of."""
         self.used_signals = 0
         """How many announcements led to an attempt to join."""
         self.failed: set[tuple[Address, int]] = set()
@@ -164,7 +166,20 @@ class Addresses:
         connection.tell(
             Kind.ADDRESS, f"ID {option.address_id}: {option.address}:{port}", "RFC 8684 §3.4.1", subflow
         )
-        connection.paths.announced(connection, option.address_id, option.address, port, now)
+        if (news := (option.address_id, option.address, port)) not in self._news:
+            self._news.append(news)
+
+    def pass_on(self, now: int) -> None:
+        """Tell the path manager of what the peer announced.
+
+        Not while the segment is read, since a DATA_FIN in it may end what an address would be used for; nor
+        before the first DSS, which an ADD_ADDR can overtake (§3.1).
+        """
+        if self._connection.mode.state is not Mode.MULTIPATH:
+            return
+        news, self._news = self._news, []
+        for identifier, address, port in news:
+            self._connection.paths.announced(self._connection, identifier, address, port, now)
 
     def _is_connected(self, identifier: int) -> bool:
         return any(subflow.remote_id == identifier for subflow in self._connection.subflows)

@@ -318,6 +318,7 @@ class Connection:
             if self.mode.state is Mode.MULTIPATH:
                 self.addresses.handle_timer(now)
                 self.paths.confirmed(self, now)
+        self.addresses.pass_on(now)
         self.sending.flush(now)
 
     def data_arrived(self, subflow: Subflow) -> None:

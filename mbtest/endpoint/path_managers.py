@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from mbtest.endpoint.configuration import Address
-from mbtest.endpoint.states import Mode
 from mbtest.errors import LocalProtocolError
 
 if TYPE_CHECKING:
@@ -52,8 +51,6 @@ class Default(Signal):
     def confirmed(self, connection: Connection, now: int) -> None:
         """See `PathManager`."""
         super().confirmed(connection, now)
-        for identifier, (address, port) in list(connection.addresses.peer.items()):
-            self.announced(connection, identifier, address, port, now)
         initial = connection.initial
         if initial is None or connection.peer_denies_join:
             return
@@ -65,8 +62,6 @@ class Default(Signal):
         self, connection: Connection, identifier: int, address: Address, port: int, now: int
     ) -> None:
         """See `PathManager`."""
-        if connection.mode.state is not Mode.MULTIPATH:
-            return  # ADD_ADDR overtook the first DSS; `confirmed` comes back to it.
         if connection.addresses.used_signals >= connection.configuration.accept_signals:
             return
         own = self.own_addresses(connection, address)

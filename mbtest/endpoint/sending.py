@@ -109,7 +109,8 @@ class Sending:
     def _room(self, subflow: Subflow, start: int, end: int, regular: bool) -> int:
         """Return how many octets a mapping that begins at `start` may have on a subflow (§3.3.5)."""
         connection = self._connection
-        segment = subflow.payload_room(regular)
+        # The infinite mapping needs room as any other; after it, all is for data.
+        segment = subflow.payload_room(regular and connection.fallback.infinite is None)
         first = self._is_first(subflow, start)
         most = (
             segment
@@ -193,7 +194,8 @@ class Sending:
         subflow, regular = ready[0], self._is_regular()
         start, end = (again[0], again[1]) if again is not None else (stream.nxt, stream.end)
         allowed = subflow.window_room() if regular else min(subflow.window_room(), stream.edge - start)
-        length = max(1, min(allowed, subflow.payload_room(regular), end - start))
+        room = subflow.payload_room(regular and self._connection.fallback.infinite is None)
+        length = max(1, min(allowed, room, end - start))
         if again is not None:
             stream.took_again(start + length)
         else:

@@ -1,0 +1,134 @@
+"""One direction of a connection, and one of a subflow: how far it has come.
+
+Offsets do not wrap: see `mappings`. What a capture does not show is None.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from mbtest.observe.mappings import Mapped
+from mbtest.observe.ranges import Ranges
+
+
+class Stream:
+    """One direction of a connection's data."""
+
+    __slots__ = ("acked", "arrived", "base", "fin", "fin_frame", "known", "top", "wide")
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.base: int | None = None
+        """What has offset 0: the IDSN, or any number before what was seen."""
+        self.known = False
+        """Whether `base` is the IDSN."""
+        self.wide = False
+        """Whether `base` has all of its 64 bits."""
+        self.top = 1
+        """One past the highest offset that a mapping was declared for, DATA_FIN included."""
+        self.acked: int | None = None
+        """The highest Data ACK."""
+        self.fin: int | None = None
+        """The offset of the DATA_FIN."""
+        self.fin_frame = 0
+        self.arrived = Ranges(1)
+        """What arrived and was mapped, and had a right checksum; of its own stream what a host sent."""
+
+    def begin(self, idsn: int) -> int:
+        """Take in the IDSN; return by how much offsets grow that were counted from something else."""
+        if self.known:
+            return 0
+        shift = 0
+        if self.base is not None:
+            half = 1 << (63 if self.wide else 31)
+            shift = (self.base - idsn + half) % (2 * half) - half
+            old = self.arrived
+            self.arrived = Ranges(1)
+            for left, right in ((1, old.front), *old.ahead):
+                if left < right:
+                    self.arrived.add(left + shift, right + shift)
+            self.top = max(1, self.top + shift)
+            self.acked = None if self.acked is None else self.acked + shift
+            self.fin = None if self.fin is None else self.fin + shift
+        self.base = idsn
+        self.known = self.wide = True
+        return shift
+
+
+class Half:
+    """One direction of a subflow."""
+
+    __slots__ = (
+        "acked",
+        "anchor",
+        "backup",
+        "bare",
+        "data_acked",
+        "edge",
+        "fin",
+        "fin_frame",
+        "held",
+        "isn",
+        "last_ack",
+        "last_window",
+        "lone_acks",
+        "lone_at",
+        "mapped",
+        "mptcp",
+        "mss",
+        "nonce",
+        "plain",
+        "rst",
+        "sack",
+        "scale",
+        "segments",
+        "syns",
+        "timestamps",
+        "top",
+        "waiting",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.isn: int | None = None
+        self.anchor: int | None = None
+        """The sequence number of offset 0; that of the SYN where it was seen."""
+        self.top = 0
+        """One past the highest offset that came, SYN and FIN included."""
+        self.acked = 0
+        """The highest acknowledgement by the other direction."""
+        self.waiting = 0
+        """Since when nothing more was acknowledged of what is under way."""
+        self.edge: int | None = None
+        """The highest right edge of the window that the other direction granted."""
+        self.fin: int | None = None
+        self.fin_frame = 0
+        self.rst: int | None = None
+        """The frame of the first RST."""
+        self.scale: int | None = None
+        """Window scale of the SYN; None where it had none."""
+        self.mss: int | None = None
+        self.timestamps = False
+        self.sack = False
+        self.syns = 0
+        self.segments = 0
+        """Segments that are no SYN."""
+        self.last_ack: int | None = None
+        self.last_window = -1
+        self.lone_acks = 0
+        """Duplicate ACKs in a row that carry an MPTCP option and no DSS."""
+        self.lone_at = 0
+        """When the last of them was sent."""
+        self.bare = False
+        """Whether the last segment had no option of MPTCP."""
+        self.nonce: int | None = None
+        self.backup = False
+        self.data_acked = False
+        """Whether a Data ACK came with an acknowledgement of data in this direction."""
+        self.mptcp = False
+        """Whether anything with an MPTCP option came, SYNs apart."""
+        self.plain: int | None = None
+        """The frame of the first data without a mapping."""
+        self.mapped = Mapped()
+        self.held: deque[tuple[int, int, bytes]] = deque()
+        """Octets that were sent and not acknowledged, to be compared with what is sent again."""
