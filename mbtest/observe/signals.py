@@ -247,7 +247,9 @@ def _take_address(host: HostTrace, moment: Moment, option: AddAddr) -> None:
         note(host, moment, option_words(option))
     connection.announced[subject] = option
     connection.peer_addresses.add((option.address, option.port or 0))
-    if connection.is_mptcp:
+    # A late one is outside of the window: TCP's checks come first, and it is not acted upon (§3.4.1).
+    late = moment.start < moment.subflow.peer.mapped.taken.front
+    if connection.is_mptcp and not late:
         connection.owe(Duty.ECHO, moment.frame, moment.time, subject)
 
 
