@@ -48,7 +48,7 @@ class Profile:
     fail_answer_after: ClassVar[int] = 0
     """Microseconds from an MP_FAIL to the answer."""
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Return what goes out in an option's place, None for nothing."""
         return option
 
@@ -72,7 +72,7 @@ class NoDataAcks(Profile):
     name = "no-data-acks"
     summary = "Never a Data ACK, on any segment (§3.7: the sender has to fall back)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Leave every Data ACK out."""
         if isinstance(option, Dss) and option.data_ack is not None:
             return replace(option, data_ack=None, data_ack_64=False) if option.has_mapping else None
@@ -85,7 +85,7 @@ class WideNumbers(Profile):
     name = "wide-numbers"
     summary = "Data ACKs of 64 bits even for mappings of 32 (§3.3.2 leaves that open)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Mark the numbers as wide; the endpoint gives 64 bits of them in any case."""
         return replace(option, data_ack_64=True, dsn_64=True) if isinstance(option, Dss) else option
 
@@ -96,7 +96,7 @@ class NarrowNumbers(Profile):
     name = "narrow-numbers"
     summary = "Data sequence numbers of 32 bits throughout (§3.3.1 allows that on slow connections)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Keep the low half of the DSN."""
         if isinstance(option, Dss) and option.dsn is not None:
             return replace(option, dsn=option.dsn & 0xFFFF_FFFF, dsn_64=False)
@@ -109,7 +109,7 @@ class NarrowDataAcks(Profile):
     name = "narrow-data-acks"
     summary = "Data ACKs of 32 bits even for mappings of 64 (§3.3.2 forbids it)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Keep the low half of the Data ACK."""
         if isinstance(option, Dss) and option.data_ack is not None:
             return replace(option, data_ack=option.data_ack & 0xFFFF_FFFF, data_ack_64=False)
@@ -149,7 +149,7 @@ class NoFail(Profile):
     name = "no-mp-fail"
     summary = "Never MP_FAIL, neither first nor in answer (§3.7 asks for both)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Leave MP_FAIL out."""
         return None if isinstance(option, MpFail) else option
 
@@ -160,7 +160,7 @@ class NoInfiniteMapping(Profile):
     name = "no-infinite-mapping"
     summary = "Never an infinite mapping: options simply end (§3.7 asks for one)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Leave infinite mappings out."""
         return None if isinstance(option, Dss) and option.infinite else option
 
@@ -171,7 +171,7 @@ class InfiniteWithChecksum(Profile):
     name = "infinite-checksum"
     summary = "Infinite mappings have a checksum other than zero (§3.3.1)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Set a checksum."""
         return replace(option, checksum=0xBEEF) if isinstance(option, Dss) and option.infinite else option
 
@@ -187,7 +187,7 @@ class WrongChecksumOnce(Profile):
         """Begin before the first mapping."""
         self._seen: list[int] = []
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Invert one bit of one mapping's checksum, each time that the mapping is sent."""
         dsn: int | None = None
         if isinstance(option, Dss) and option.length:
@@ -228,7 +228,7 @@ class WrongEchoedKey(Profile):
     name = "wrong-echoed-key"
     summary = "MP_CAPABLE after the SYN echoes another key than the peer's (§3.1)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Change a bit of the echoed key."""
         if isinstance(option, MpCapable) and option.receiver_key is not None:
             return replace(option, receiver_key=option.receiver_key ^ 1)
@@ -241,7 +241,7 @@ class WrongJoinHmac(Profile):
     name = "wrong-join-hmac"
     summary = "The HMACs of MP_JOIN are wrong (§3.2: the subflow has to be reset)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Change a bit of the HMAC."""
         if isinstance(option, MpJoinSynAck):
             return replace(option, hmac=option.hmac ^ 1)
@@ -256,7 +256,7 @@ class NoAddAddrEcho(Profile):
     name = "no-add-addr-echo"
     summary = "Never echoes ADD_ADDR (§3.4.1: the echo makes it reliable)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Leave the echo out."""
         return None if isinstance(option, AddAddr) and option.echo else option
 
@@ -267,7 +267,7 @@ class WrongAddAddrHmac(Profile):
     name = "wrong-add-addr-hmac"
     summary = "The HMAC of ADD_ADDR is wrong (§3.4.1: the announcement is to be ignored)"
 
-    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:  # noqa: ARG002
+    def outgoing(self, option: MptcpOption, carrier: Carrier) -> MptcpOption | None:
         """Change a bit of the HMAC."""
         if isinstance(option, AddAddr) and option.hmac is not None:
             return replace(option, hmac=option.hmac[:-1] + bytes((option.hmac[-1] ^ 1,)))

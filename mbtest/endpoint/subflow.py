@@ -147,7 +147,6 @@ class Subflow:
     """The last own mapping that was Data ACKed whole: where an infinite mapping begins (§3.7)."""
     stale = 0
     """Data-level timeouts in a row for data that this subflow's peer acknowledged."""
-    closing_words = ""
 
     def __init__(
         self,
