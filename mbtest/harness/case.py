@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -43,6 +43,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     needs: frozenset[Capability]
     waits: float
     """Seconds of kernel timers that the case waits for, about; the longest start first."""
+    value: Any = None
+    """Of a member of a family: that in which it differs from the others."""
 
 
 def case(
@@ -56,16 +58,24 @@ def case(
     topology: str = "one-path",
     needs: Sequence[Capability] = (Capability.MPTCP,),
     waits: float = 0.0,
+    each: Mapping[str, Any] | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a test function to be a case. Raises UsageError for a bad identifier, no docstring, no `run`.
 
     requires: requirement ids, as `RFC8684-3.7/syn-option-lost`. Families, directions and checksums
     (DSS checksums off, on) multiply: each combination is a run.
+    each: makes a family of cases that differ in one value. Its names take the place of `{}` in the
+    identifier, and in the docstring with blanks for hyphens; the value is `run.value`.
     """
-    if not _ID.fullmatch(identifier):
-        raise UsageError(
-            f"case {identifier!r}: lower-case words, a dot between topic and claim: 'split.first-data'"
-        )
+    if each is not None and (not each or "{}" not in identifier):
+        raise UsageError(f"case {identifier!r}: a family has members, and {{}} where their names go")
+    members = {"": None} if each is None else each
+    for name in members:
+        if not _ID.fullmatch(identifier.replace("{}", name)):
+            raise UsageError(
+                f"case {identifier.replace('{}', name)!r}: lower-case words, a dot between topic and claim: "
+                "'split.first-data'"
+            )
 
     def declare(function: Function) -> Function:
         doc = inspect.getdoc(function)
@@ -79,12 +89,10 @@ def case(
             )
         topic = function.__module__.rpartition(".")[2].removeprefix("test_")
         title = " ".join(doc.split("\n\n")[0].split())
-        setattr(
-            function,
-            CASE_ATTRIBUTE,
+        found = tuple(
             Case(
-                id=identifier,
-                title=title,
+                id=identifier.replace("{}", name),
+                title=title.replace("{}", name.replace("-", " ")),
                 topic=topic,
                 requirements=(requires,) if isinstance(requires, str) else tuple(requires),
                 level=level,
@@ -94,16 +102,20 @@ def case(
                 topology=topology,
                 needs=frozenset(needs),
                 waits=waits,
-            ),
+                value=value,
+            )
+            for name, value in members.items()
         )
+        setattr(function, CASE_ATTRIBUTE, found)
         return function
 
     return declare
 
 
-def case_of(function: Any) -> Case | None:
-    """Return what `@case` said of a function, or None."""
-    return getattr(function, CASE_ATTRIBUTE, None)
+def cases_of(function: Any) -> tuple[Case, ...]:
+    """Return the cases that `@case` made of a function: one, those of a family, or none."""
+    found: tuple[Case, ...] = getattr(function, CASE_ATTRIBUTE, ())
+    return found
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mbtest import content
 from mbtest.errors import UsageError
 from mbtest.harness import requirements
-from mbtest.harness.case import Case, case_of
+from mbtest.harness.case import Case, cases_of
 from mbtest.results import Requirement
 
 
@@ -20,14 +20,14 @@ def cases() -> dict[str, Case]:
     places: dict[str, str] = {}
     for module in content.modules("testcases"):
         for name, value in vars(module).items():
-            case = case_of(value)
-            if case is None or getattr(value, "__module__", "") != module.__name__:
+            if getattr(value, "__module__", "") != module.__name__:
                 continue
             place = f"{module.__name__.replace('.', '/')}.py: {name}"
-            if case.id in found:
-                raise UsageError(f"{place} has the id {case.id!r} of {places[case.id]}; ids are unique")
-            requirements.check(case, place)
-            found[case.id], places[case.id] = case, place
+            for case in cases_of(value):
+                if case.id in found:
+                    raise UsageError(f"{place} has the id {case.id!r} of {places[case.id]}; ids are unique")
+                requirements.check(case, place)
+                found[case.id], places[case.id] = case, place
     return found
 
 

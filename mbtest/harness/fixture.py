@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Case, Variant
@@ -110,6 +111,11 @@ class RunFixture:
     def id(self) -> str:
         """The run's id, unique among all runs."""
         return f"{self.case.id}/{self.variant.suffix}"
+
+    @property
+    def value(self) -> Any:
+        """Of a member of a family of cases: that in which it differs from the others."""
+        return self.case.value
 
     @property
     def direction(self) -> Direction:

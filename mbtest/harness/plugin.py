@@ -16,7 +16,7 @@ import pytest
 from mbtest.harness import CASE_ATTRIBUTE, PROPERTY
 
 if TYPE_CHECKING:
-    from mbtest.harness.case import Choice
+    from mbtest.harness.case import Case, Choice
     from mbtest.harness.fixture import RunFixture
     from mbtest.network.topology import Topology
 
@@ -58,32 +58,36 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a test of each variant of a case."""
-    case = getattr(metafunc.function, CASE_ATTRIBUTE, None)
-    if case is None or "run" not in metafunc.fixturenames:
+    cases = getattr(metafunc.function, CASE_ATTRIBUTE, ())
+    if not cases or "run" not in metafunc.fixturenames:
         return
     from mbtest.harness.case import variants
     from mbtest.harness.requirements import check
 
-    check(case, metafunc.definition.nodeid)
-    found = variants(case, _choice(metafunc.config)) if _is_wanted(metafunc.config, case.id) else []
-    metafunc.parametrize("run", found, indirect=True, ids=[variant.suffix for variant in found])
+    choice, found = _choice(metafunc.config), []
+    for case in cases:
+        check(case, metafunc.definition.nodeid)
+        if _is_wanted(metafunc.config, case.id):
+            found += [(case, variant) for variant in variants(case, choice)]
+    ids = [f"{case.id}/{variant.suffix}" for case, variant in found]
+    metafunc.parametrize("run", found, indirect=True, ids=ids)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what was not asked for, and start the longest first."""
-    cases = {item: getattr(getattr(item, "function", None), CASE_ATTRIBUTE, None) for item in items}
-    if not any(cases.values()):
+    declared = [item for item in items if getattr(getattr(item, "function", None), CASE_ATTRIBUTE, None)]
+    if not declared:
         return
     if config.getoption("mbtest_out"):
         from mbtest.network.collector import collect_seldom
 
         collect_seldom()
     # A case of which no variant was chosen is left as a test without its parameter.
-    dropped = [item for item, case in cases.items() if case is not None and not _has_variant(item)]
+    dropped = {item for item in declared if _case(item) is None}
     if dropped:
-        config.hook.pytest_deselected(items=dropped)
+        config.hook.pytest_deselected(items=list(dropped))
         items[:] = [item for item in items if item not in dropped]
-    items.sort(key=lambda item: -(case.waits if (case := cases[item]) is not None else 0.0))
+    items.sort(key=lambda item: -(case.waits if (case := _case(item)) is not None else 0.0))
 
 
 @pytest.fixture
@@ -92,12 +96,11 @@ def run(request: pytest.FixtureRequest) -> RunFixture:
     from mbtest.harness.fixture import RunFixture
     from mbtest.harness.pairs import uses_kernel
 
-    case = getattr(request.function, CASE_ATTRIBUTE, None)
-    if case is None or not hasattr(request, "param"):
+    if not hasattr(request.function, CASE_ATTRIBUTE) or not hasattr(request, "param"):
         pytest.fail(
             f"{request.node.nodeid} asks for `run` and is no case: put @case(...) above it", pytrace=False
         )
-    config, variant = request.config, request.param
+    config, (case, variant) = request.config, request.param
     if uses_kernel([(variant.client, variant.server)]):
         from mbtest.network import privileges
 
@@ -136,11 +139,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     return True
 
 
-def _has_variant(item: pytest.Item) -> bool:
-    from mbtest.harness.case import Variant
-
+def _case(item: pytest.Item) -> Case | None:
+    """Return the case of which a test is a variant."""
     callspec = getattr(item, "callspec", None)
-    return callspec is not None and isinstance(callspec.params.get("run"), Variant)
+    chosen = callspec.params.get("run") if callspec is not None else None
+    return chosen[0] if isinstance(chosen, tuple) else None
 
 
 def _is_wanted(config: pytest.Config, identifier: str) -> bool:

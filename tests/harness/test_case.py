@@ -3,7 +3,7 @@
 import pytest
 
 from mbtest.errors import UsageError
-from mbtest.harness.case import Choice, case, case_of, parse_direction, parse_family, variants
+from mbtest.harness.case import Choice, case, cases_of, parse_direction, parse_family, variants
 from mbtest.results import Level
 from mbtest.testing import BOTH_WAYS, TO_CLIENT, TO_SERVER
 
@@ -17,7 +17,7 @@ def declared(identifier="topic.claim", **said):
         Not this.
         """
 
-    return case_of(test_it)
+    return cases_of(test_it)[0]
 
 
 def test_what_a_decorator_says():
@@ -48,6 +48,30 @@ def test_a_case_takes_the_run_fixture():
         @case("topic.claim")
         def test_it():
             """It holds."""
+
+
+def test_a_family_has_a_case_for_each_value():
+    @case("flip.{}", each={"key": 1, "data-ack": 2}, requires="RFC8684-3.1/x")
+    def test_flip(run):
+        """A bit of the {} is flipped."""
+
+    found = cases_of(test_flip)
+    assert [one.id for one in found] == ["flip.key", "flip.data-ack"]
+    assert [one.title for one in found] == [
+        "A bit of the key is flipped.",
+        "A bit of the data ack is flipped.",
+    ]
+    assert [one.value for one in found] == [1, 2]
+    assert {one.requirements for one in found} == {("RFC8684-3.1/x",)}
+
+
+@pytest.mark.parametrize(
+    ("identifier", "each", "told"),
+    [("flip.{}", {}, "members"), ("flip.key", {"a": 1}, "members"), ("flip.{}", {"Key": 1}, "lower-case")],
+)
+def test_a_family_needs_members_and_a_place_for_their_names(identifier, each, told):
+    with pytest.raises(UsageError, match=told):
+        case(identifier, each=each)
 
 
 def test_variants_multiply():

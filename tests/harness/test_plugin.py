@@ -23,7 +23,7 @@ def test_a_case_is_a_test_for_each_variant(own: Any) -> None:
     own.cases(case("it", "directions=BOTH_WAYS, checksums=(False, True)"))
     finished = own.pytest("--collect-only", "-q")
     assert finished.returncode == 0, finished.stdout
-    found = re.findall(r"test_it\[linux-linux/(v[46])/(to_\w+)/([\w-]+)\]", finished.stdout)
+    found = re.findall(r"test_it\[[\w.-]+/linux-linux/(v[46])/(to_\w+)/([\w-]+)\]", finished.stdout)
     assert len(found) == len(set(found)) == 8
 
 
