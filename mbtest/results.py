@@ -76,6 +76,15 @@ class Finding(msgspec.Struct, frozen=True):
     requirement: str = ""
     """An id as `RFC8684-3.7/syn-option-lost`; empty where the case's own requirements apply."""
     evidence: tuple[Evidence, ...] = ()
+    rule: str = ""
+    """The conformance rule that found it, as `fallback.fail-answered`; `witness` where what a stack says of
+    itself and the packets disagree; empty for an expectation of the case."""
+    clause: str = ""
+    """As `RFC 8684 §3.7`."""
+    who: str = ""
+    """The host that is to blame: client, server; empty where that is not known."""
+    count: int = 1
+    """How often."""
 
 
 class BoxUse(msgspec.Struct, frozen=True):
@@ -112,8 +121,19 @@ class StackState(msgspec.Struct, frozen=True):
     counters: dict[str, int] = {}
     """Those that moved during the run, by name, as `MPTcpExtMPFailTx`."""
     info: dict[str, str | int] = {}
+    knows: tuple[str, ...] = ()
+    """The counters that it has, moved or not; of a kernel, those of MPTCP."""
     events: tuple[str, ...] = ()
     """What it noted while the run went on, in its own words; of stacks that keep a record."""
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """The same run with something left out, to tell whose fault a failure is."""
+
+    kind: Literal["pass-through", "regular TCP"]
+    """Without the boxes; or with them, and nobody speaks MPTCP."""
+    outcome: Outcome
+    reason: str
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +166,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     requirements: tuple[str, ...] = ()
     seconds: float
     findings: tuple[Finding, ...] = ()
+    blame: tuple[str, ...] = ()
+    """Of a failure, the hosts that broke something, as far as is known: client, server."""
+    controls: tuple[Control, ...] = ()
     boxes: tuple[BoxUse, ...] = ()
     streams: tuple[Stream, ...] = ()
     stacks: dict[str, StackState] = {}

@@ -208,7 +208,7 @@ class Subflows:
 
     def ask(self, run: Judged) -> Answer:
         """Count the established joins."""
-        number = sum(flow.established for flow in run.session.observation.client.joins)
+        number = sum(subflow.established for subflow in run.session.observation.joins("client"))
         return Answer(
             number >= self.at_least, f"at least {self.at_least} joined subflows", f"{number} joined"
         )
@@ -222,16 +222,10 @@ class NoSubflowOn:
 
     def ask(self, run: Judged) -> Answer:
         """Look at the client's joins on the path."""
-        found = [
-            flow
-            for flow in run.session.observation.client.joins
-            if flow.path == self.path and flow.established
-        ]
-        evidence = tuple(
-            Evidence(flow.opening.syn.frame, one_line(flow.opening.syn.segment))
-            for flow in found
-            if flow.opening.syn is not None
-        )
+        observation = run.session.observation
+        found = [one for one in observation.joins("client") if one.path == self.path and one.established]
+        syns = [observation.client.flows[one.key].opening.syn for one in found]
+        evidence = tuple(Evidence(syn.frame, one_line(syn.segment)) for syn in syns if syn is not None)
         return Answer(not found, f"no subflow joins on {self.path}", f"{len(found)} joined", evidence)
 
 

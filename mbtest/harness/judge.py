@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import msgspec
 
 from mbtest.harness.session import Session
-from mbtest.observe import FlowView, HostView, Observation, Seen, Stage
+from mbtest.observe import CLIENT, SERVER, Observation, Stage
+from mbtest.observe.state import Connection, Manner, Mode, Subflow
 from mbtest.results import Evidence, Fallback, Outcome, Stream
 from mbtest.wire import Dss
+
+ROLES = (CLIENT, SERVER)
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,12 +78,11 @@ def _difference(stream: Stream) -> str:
 
 
 def _reset(session: Session, errors: Sequence[str]) -> Judgement:
-    observation = session.observation
     evidence = [
-        Evidence(frame=flow.sent.rst.frame, words=f"{host.role} sends RST")
-        for host in observation.hosts.values()
-        for flow in host.flows.values()
-        if flow.sent.rst is not None
+        Evidence(frame=subflow.own.rst, words=f"{role} sends RST")
+        for role in ROLES
+        for subflow in _subflows_of(session.observation.connection(role))
+        if subflow.own.rst is not None
     ]
     told = " and ".join(sorted(set(errors)))
     return Judgement(
@@ -89,97 +91,78 @@ def _reset(session: Session, errors: Sequence[str]) -> Judgement:
 
 
 def _fallback(observation: Observation) -> Judgement | None:
-    """Return how the connection came to be regular TCP, or None where both hosts spoke MPTCP to the end.
-
-    A host spoke MPTCP to the end if it negotiated MPTCP, sent no infinite mapping and got none, and
-    ended its stream with a DATA_FIN (RFC 8684 §3.3.3), where it ended it at all.
-    """
-    hosts = (observation.client, observation.server)
-    mappings = [host.infinite_mapping for host in hosts]
-    if any(mappings):
-        shown = tuple(
-            Evidence(frame=seen.frame, words=f"{host.role} sends an infinite mapping")
-            for host, seen in zip(hosts, mappings, strict=True)
-            if seen is not None
-        )
-        who = " and ".join(host.role for host, seen in zip(hosts, mappings, strict=True) if seen)
+    """Return how the connection came to be regular TCP, or None where both hosts spoke MPTCP to the end."""
+    shown = [
+        (role, connection.infinite_sent)
+        for role in ROLES
+        if (connection := observation.connection(role)) is not None and connection.infinite_sent is not None
+    ]
+    if shown:
+        who = " and ".join(role for role, _ in shown)
         return Judgement(
             outcome=Outcome.FELL_BACK,
             fallback=Fallback.INFINITE_MAPPING,
             reason=f"{who} fell back with an infinite mapping",
-            evidence=shown,
+            evidence=tuple(Evidence(frame, f"{role} sends an infinite mapping") for role, frame in shown),
         )
-    without = [host for host in hosts if not _spoke_to_the_end(host)]
+    without = [role for role in ROLES if not observation.spoke_to_the_end(role)]
     if not without:
         return None
-    signalled = any(host.sent(Dss, Stage.HANDSHAKE_ACK) for host in hosts)
+    signalled = any(observation.hosts[role].sent(Dss, Stage.HANDSHAKE_ACK) for role in ROLES)
     manner = Fallback.WITHOUT_SIGNAL if signalled else Fallback.IN_HANDSHAKE
-    who = " and ".join(host.role for host in without)
     how = "in the handshake" if manner is Fallback.IN_HANDSHAKE else "without a signal"
     return Judgement(
         outcome=Outcome.FELL_BACK,
         fallback=manner,
-        reason=f"{who} went on as regular TCP, {how}",
-        evidence=tuple(_evidence_of_tcp(host) for host in without),
+        reason=f"{' and '.join(without)} went on as regular TCP, {how}",
+        evidence=tuple(_evidence_of_tcp(observation, role) for role in without),
     )
 
 
-def _spoke_to_the_end(host: HostView) -> bool:
-    if not host.negotiated:
-        return False
-    ended = any(flow.sent.fin is not None for flow in host.flows.values())
-    return host.data_fin is not None or not ended
-
-
-def _evidence_of_tcp(host: HostView) -> Evidence:
-    flow = host.initial
-    if flow is None:
-        return Evidence(frame=0, words=f"{host.role} saw no connection")
-    if flow.opening.syn is not None and flow.offered is None:
-        return Evidence(frame=flow.opening.syn.frame, words=f"no MP_CAPABLE on the SYN that {host.role} saw")
-    if flow.answering.syn is not None and flow.accepted is None:
-        return Evidence(
-            frame=flow.answering.syn.frame, words=f"no MP_CAPABLE on the SYN/ACK that {host.role} saw"
-        )
-    data = host.last_unmapped_data
-    if data is not None:
-        return Evidence(frame=data.frame, words=f"{host.role} sends data without a mapping")
-    if flow.sent.fin is not None:
-        return Evidence(frame=flow.sent.fin.frame, words=f"{host.role} ends its stream without a DATA_FIN")
-    return Evidence(frame=0, words=f"{host.role} saw no MPTCP from its peer")
+def _evidence_of_tcp(observation: Observation, role: str) -> Evidence:
+    connection = observation.connection(role)
+    if connection is None:
+        return Evidence(0, f"{role} saw no connection")
+    fallback = connection.fallback
+    if fallback is not None and fallback.manner is Manner.SILENT:
+        return Evidence(fallback.frame, f"{role} sends data without a mapping")
+    if fallback is not None:
+        return Evidence(fallback.frame, f"{role} saw that {fallback.manner.value}")
+    fin = connection.subflows[0].own.fin_frame
+    if fin and connection.mode is Mode.MPTCP:
+        return Evidence(fin, f"{role} ends its stream without a DATA_FIN")
+    return Evidence(0, f"{role} saw no MPTCP from its peer")
 
 
 def _subflows(session: Session) -> Judgement:
-    hosts = (session.observation.client, session.observation.server)
-    number = min(len(_lasting(host)) for host in hosts)
+    connections = [(role, session.observation.connection(role)) for role in ROLES]
+    number = min(
+        sum(_lasted(connection, one) for one in _subflows_of(connection)) for _, connection in connections
+    )
     intended = 1 + session.plan.subflows
     if number >= intended:
         words = "on its one subflow" if number == 1 else f"on {number} subflows"
         return Judgement(outcome=Outcome.MULTIPATH, reason=f"MPTCP to the end, {words}")
-    resets = [
-        (host, flow.sent.rst) for host in hosts for flow in host.flows.values() if flow.sent.rst is not None
-    ]
     return Judgement(
         outcome=Outcome.FEWER_SUBFLOWS,
         reason=f"MPTCP to the end; {number} of {intended} subflows came to be and stayed",
         evidence=tuple(
-            Evidence(frame=rst.frame, words=f"{host.role} resets a subflow") for host, rst in resets
+            Evidence(frame=subflow.own.rst, words=f"{role} resets a subflow")
+            for role, connection in connections
+            for subflow in _subflows_of(connection)
+            if subflow.own.rst is not None
         ),
     )
 
 
-def _lasting(host: HostView) -> list[FlowView]:
-    """Return the subflows that a host had, and that were not reset before it ended its stream."""
-    return [
-        flow
-        for flow in host.flows.values()
-        if (flow.established if flow.is_join else flow is host.initial) and not _aborted(flow.reset, host)
-    ]
+def _subflows_of(connection: Connection | None) -> Sequence[Subflow]:
+    return connection.subflows if connection is not None else ()
 
 
-def _aborted(reset: Seen | None, host: HostView) -> bool:
-    """Whether a subflow was reset while the connection still had something to say."""
-    if reset is None:
+def _lasted(connection: Connection | None, subflow: Subflow) -> bool:
+    """Whether a host had a subflow, and it was not reset while the connection had still something to say."""
+    if connection is None or not subflow.established:
         return False
-    fin = host.data_fin
-    return fin is None or reset.frame < fin.frame
+    resets = [rst for rst in (subflow.own.rst, subflow.peer.rst) if rst is not None]
+    fin = connection.own.fin_frame
+    return not resets or bool(fin and min(resets) > fin)

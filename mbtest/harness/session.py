@@ -148,6 +148,7 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
     for application in (client, server):
         application.close()
     loop.run(lambda: follow(observation) > 0 and observation.closed(), loop.now + (0 if stuck else DRAIN))
+    observation.finish()
     states: dict[str, StackState] = {
         application.role: _with_connection(hosts[application.role].state(), application.state)
         for application in (client, server)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from mbtest.observe.compare import Transit
 from mbtest.observe.host import HostTrace, Judge
 from mbtest.observe.state import Connection
-from mbtest.wire import ACK, SYN, MpJoinSyn, Segment, WireError, decode
+from mbtest.wire import ACK, SYN, MpJoinSyn, Packet, Segment, WireError, decode
 from mbtest.wire.keys import token
 
 CLIENT, SERVER = "client", "server"
@@ -44,15 +44,19 @@ class Trace:
         number: from 1. time: microseconds. side: the host at whose side it was captured, None for one point.
         sender: the host that sent it, None where that is not known.
         """
-        self.frames += 1
-        if self.began is None:
-            self.began = time
-        self.now = max(self.now, time)
         try:
-            segment = decode(raw)
+            packet = decode(raw)
         except WireError:
+            self._count(time)
             self.undecodable += 1
             return
+        self.take(number, time, path, side, sender, packet)
+
+    def take(
+        self, number: int, time: int, path: str, side: str | None, sender: str | None, segment: Packet
+    ) -> None:
+        """Take in a packet that was decoded; all else as in `add`."""
+        self._count(time)
         if not isinstance(segment, Segment):
             self.others += 1
             return
@@ -65,6 +69,12 @@ class Trace:
             sender = self._sender(segment)
         for role in (sender, OTHER[sender]):
             self._host(role, exact=False).add(number, time, path, segment, role == sender)
+
+    def _count(self, time: int) -> None:
+        self.frames += 1
+        if self.began is None:
+            self.began = time
+        self.now = max(self.now, time)
 
     def _host(self, role: str, exact: bool) -> HostTrace:
         host = self.hosts.get(role)

@@ -27,9 +27,11 @@ from mbtest.wire import (
     Segment,
     TcpOption,
 )
+from mbtest.wire.keys import join_hmac, token
 from middleboxes.pass_through import PassThrough
 
 Make = Callable[..., RunFixture]
+CLIENT_KEY, SERVER_KEY = 2, 1
 FIRST, SECOND = ("198.18.1.2", 1000), ("198.18.2.2", 1001)
 ENDED = Dss(data_ack=1, dsn=4, subflow_sequence=0, length=1, data_fin=True)
 INFINITE = Dss(dsn=1, subflow_sequence=1, length=0)
@@ -65,14 +67,15 @@ class Talk:
 
     def open(self, deaf: str = "") -> Talk:
         self.say(CLIENT, SYN, [MpCapable()], deaf=deaf)
-        self.say(SERVER, SYN | ACK, [MpCapable(sender_key=1)] if deaf != SERVER else ())
-        self.say(CLIENT, ACK, [MpCapable(sender_key=2, receiver_key=1)] if not deaf else ())
+        self.say(SERVER, SYN | ACK, [MpCapable(sender_key=SERVER_KEY)] if deaf != SERVER else ())
+        self.say(CLIENT, ACK, [MpCapable(sender_key=CLIENT_KEY, receiver_key=SERVER_KEY)] if not deaf else ())
         return self
 
     def join(self) -> Talk:
-        self.say(CLIENT, SYN, [MpJoinSyn(1, 2, 3)], client=SECOND)
-        self.say(SERVER, SYN | ACK, [MpJoinSynAck(1, 2, 3)], client=SECOND)
-        self.say(CLIENT, ACK, [MpJoinAck(bytes(20))], client=SECOND)
+        proof = int.from_bytes(join_hmac(SERVER_KEY, CLIENT_KEY, 4, 3)[:8], "big")
+        self.say(CLIENT, SYN, [MpJoinSyn(1, token(SERVER_KEY), 3)], client=SECOND)
+        self.say(SERVER, SYN | ACK, [MpJoinSynAck(1, proof, 4)], client=SECOND)
+        self.say(CLIENT, ACK, [MpJoinAck(join_hmac(CLIENT_KEY, SERVER_KEY, 3, 4)[:20])], client=SECOND)
         self.say(SERVER, ACK, client=SECOND)
         return self
 
@@ -138,8 +141,8 @@ def test_fallback_in_the_handshake(session: Session) -> None:
     assert (found.outcome, found.fallback) == (Outcome.FELL_BACK, Fallback.IN_HANDSHAKE)
     assert found.reason == "client and server went on as regular TCP, in the handshake"
     assert [item.words for item in found.evidence] == [
-        "no MP_CAPABLE on the SYN/ACK that client saw",
-        "no MP_CAPABLE on the SYN that server saw",
+        "client saw that the answer to the SYN had no MP_CAPABLE",
+        "server saw that the SYN asked for no MPTCP",
     ]
 
 

@@ -33,14 +33,14 @@ def test_options_choose(own: Any) -> None:
         "--collect-only", "-q", "--mbtest-case", "*.it", "--mbtest-family", "v6",
         "--mbtest-direction", "to_client", "--mbtest-checksum", "on", "--mbtest-pair", "tcp:linux",
     )  # fmt: skip
-    assert re.findall(r"test_\w+\[(.*)\]", finished.stdout) == ["tcp-linux/v6/to_client/checksum"]
+    assert re.findall(r"test_\w+\[(.*)\]", finished.stdout) == ["mine.it/tcp-linux/v6/to_client/checksum"]
 
 
 def test_a_simulated_network_is_a_choice(own: Any) -> None:
     own.cases(case("it"))
     finished = own.pytest("-q", "-rA", "--mbtest-network", "simulated")
     assert finished.returncode == 0, finished.stdout
-    assert "test_it[reference-reference/v4/to_server/no-checksum]" in finished.stdout
+    assert "test_it[mine.it/reference-reference/v4/to_server/no-checksum]" in finished.stdout
     finished = own.pytest("--mbtest-network", "simulated", "--mbtest-pair", "linux")
     assert finished.returncode != 0
     assert "stack linux runs on --network namespaces only" in finished.stdout + finished.stderr

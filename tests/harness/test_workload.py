@@ -60,7 +60,7 @@ def test_the_server_answers_after_the_clients_end(fixture):
     trial = fixture()(workload=Workload(shape="half_close", client_sends=5_000, server_sends=5_000))
     server = trial.session.observation.server
     data = [seen.frame for seen in server.initial.sent.segments if seen.segment.payload_length]
-    assert trial.session.observation.client.data_fin.frame < min(data)
+    assert trial.session.observation.connection("client").own.fin_frame < min(data)
 
 
 def test_octets_that_a_box_changed_are_told_apart(fixture):

@@ -1,12 +1,9 @@
-"""Flows as each host saw them, from hand-built segments."""
+"""Segments by flow and by option, from hand-built ones."""
 
 from mbtest.observe import CLIENT, SERVER, Observation, Stage
 from mbtest.wire import (
     ACK,
-    FIN,
-    RST,
     SYN,
-    Dss,
     MpCapable,
     MpFail,
     MpJoinAck,
@@ -51,67 +48,6 @@ class Talk:
         self.say(CLIENT, ACK, 101, 501, options=[third] if third else [])
 
 
-def test_a_whole_handshake_is_negotiated_on_both_sides():
-    talk = Talk()
-    talk.handshake()
-    for host in (talk.seen.client, talk.seen.server):
-        assert host.negotiated
-        assert isinstance(host.initial.offered, MpCapable)
-        assert host.initial.confirmed
-    assert talk.seen.client.initial.opened_here
-    assert not talk.seen.server.initial.opened_here
-
-
-def test_a_stripped_third_ack_is_not_confirmed_until_data_has_a_signal():
-    talk = Talk()
-    talk.handshake(third=None)
-    assert talk.seen.client.negotiated
-    assert not talk.seen.server.negotiated
-    talk.say(CLIENT, ACK, 101, 501, [Dss(data_ack=1, dsn=2, subflow_sequence=1, length=3)], b"abc")
-    assert talk.seen.server.negotiated
-
-
-def test_each_side_is_judged_by_what_it_saw():
-    talk = Talk()
-    talk.say(CLIENT, SYN, 100, options=[MpCapable()], sides=[CLIENT])
-    talk.say(CLIENT, SYN, 100, sides=[SERVER])
-    assert talk.seen.client.initial.offered == MpCapable()
-    assert talk.seen.server.initial.offered is None
-
-
-def test_translated_ends_are_one_flow_for_each_host():
-    talk = Talk()
-    outside = ("192.0.2.1", 4000)
-    talk.say(CLIENT, SYN, 100, options=[MpCapable()], outside=outside)
-    talk.say(SERVER, SYN | ACK, 500, 101, [MpCapable(sender_key=1)], outside=outside)
-    assert len(talk.seen.client.flows) == len(talk.seen.server.flows) == 1
-    assert talk.seen.server.initial.accepted == MpCapable(sender_key=1)
-
-
-def test_a_join_is_established_for_its_opener_by_the_fourth_ack():
-    talk = Talk(client=("10.0.1.1", 1001))
-    talk.handshake(MpJoinSyn(1, 2, 3), MpJoinSynAck(1, 2, 3), MpJoinAck(bytes(20)))
-    (near,), (far,) = talk.seen.client.joins, talk.seen.server.joins
-    assert near.confirmed
-    assert not near.established
-    assert far.established
-    assert talk.seen.settled_joins() == 0
-    talk.say(SERVER, ACK, 501, 101)
-    assert near.established
-    assert talk.seen.settled_joins() == 1
-    assert talk.seen.client.initial is None
-
-
-def test_a_reset_join_is_settled_and_not_established():
-    talk = Talk()
-    talk.handshake(MpJoinSyn(1, 2, 3), None, None)
-    talk.say(CLIENT, RST, 101)
-    (join,) = talk.seen.client.joins
-    assert not join.established
-    assert join.reset.segment.rst
-    assert talk.seen.settled_joins() == 1
-
-
 def test_stages():
     talk = Talk()
     talk.handshake()
@@ -123,53 +59,24 @@ def test_stages():
     assert talk.seen.client.sent(MpCapable, Stage.AFTER) == []
 
 
-def test_data_fin_infinite_mapping_and_mp_fail():
+def test_a_flow_has_an_opener_and_may_ask_to_join():
     talk = Talk()
     talk.handshake()
-    host = talk.seen.client
-    assert host.data_fin is host.infinite_mapping is host.mp_fail is None
+    talk.client = ("10.0.1.1", 1001)
+    talk.handshake(MpJoinSyn(1, 2, 3), MpJoinSynAck(1, 2, 3), MpJoinAck(bytes(20)))
+    first, second = talk.seen.client.flows.values()
+    assert talk.seen.client.initial is first
+    assert (first.is_join, second.is_join) == (False, True)
+    assert first.opened_here
+    assert first.opening is first.sent
+    assert not talk.seen.server.initial.opened_here
+
+
+def test_options_are_found_in_the_order_of_frames():
+    talk = Talk()
+    talk.handshake()
     talk.say(CLIENT, ACK, 101, 501, [MpFail(7)])
-    talk.say(CLIENT, ACK, 101, 501, [Dss(dsn=2, subflow_sequence=1, length=0)], b"abc")
-    talk.say(CLIENT, ACK, 104, 501, [Dss(dsn=2, subflow_sequence=0, length=1, data_fin=True)])
-    assert (host.mp_fail.frame, host.infinite_mapping.frame, host.data_fin.frame) == (7, 9, 11)
-    assert talk.seen.server.mp_fail is None
-    assert talk.seen.server.received(MpFail)[0][1] == MpFail(7)
-
-
-def test_unmapped_data_is_found():
-    talk = Talk()
-    talk.handshake()
-    assert talk.seen.client.last_unmapped_data is None
-    talk.say(CLIENT, ACK, 101, 501, payload=b"abc")
-    assert talk.seen.client.last_unmapped_data.segment.payload == b"abc"
-
-
-def test_closed_when_both_fins_are_acknowledged():
-    talk = Talk()
-    talk.handshake()
-    talk.say(CLIENT, FIN | ACK, 101, 501)
-    talk.say(SERVER, FIN | ACK, 501, 102)
-    assert not talk.seen.closed()
-    talk.say(CLIENT, ACK, 102, 502)
-    assert talk.seen.closed()
-
-
-def test_sequence_numbers_that_wrap():
-    talk = Talk()
-    talk.say(CLIENT, SYN, 2**32 - 1, options=[MpCapable()])
-    talk.say(SERVER, SYN | ACK, 2**32 - 1, 0, [MpCapable(sender_key=1)])
-    talk.say(CLIENT, FIN | ACK, 0, 0)
-    talk.say(SERVER, FIN | ACK, 0, 1)
-    talk.say(CLIENT, ACK, 1, 1)
-    assert talk.seen.closed()
-
-
-def test_what_cannot_be_read_is_counted_and_others_are_kept():
-    seen = Observation()
-    seen.add(1, 0, "p", CLIENT, CLIENT, b"\x45")
-    icmp = bytearray(Segment.build("10.0.0.1", "10.0.0.2", 1, 2).raw)
-    icmp[9] = 1
-    seen.add(2, 0, "p", CLIENT, CLIENT, bytes(icmp))
-    assert seen.undecodable == 1
-    assert [frame for frame, _, _ in seen.others] == [2]
-    assert not seen.closed()
+    ((seen, option),) = talk.seen.server.received(MpFail)
+    assert (seen.frame, option) == (8, MpFail(7))
+    assert talk.seen.server.sent(MpFail) == []
+    assert [seen.frame for seen, _ in talk.seen.client.sent(MpCapable)] == [1, 5]
