@@ -144,7 +144,8 @@ def default_directory() -> Path:
 
 @main.command(name="list")
 @click.argument(
-    "what", type=click.Choice(["cases", "boxes", "topologies", "stacks", "profiles", "requirements"])
+    "what",
+    type=click.Choice(["cases", "boxes", "topologies", "stacks", "profiles", "requirements", "rules"]),
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @_CONTENT

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from mbtest import content
 from mbtest.console import Screen
-from mbtest.harness.catalogue import cases, coverage
+from mbtest.harness.catalogue import cases, coverage, rules
 from mbtest.harness.topologies import topologies
 from mbtest.middlebox import Middlebox, parameters
 from mbtest.network.topology import NetworkPath
@@ -20,7 +20,7 @@ from mbtest.stacks import STACKS, stack
 
 
 def show(what: str, as_json: bool) -> None:
-    """Print a list: `cases`, `boxes`, `topologies`, `stacks`, `profiles` or `requirements`.
+    """Print a list: `cases`, `boxes`, `topologies`, `stacks`, `profiles`, `requirements` or `rules`.
 
     Raises UsageError for broken content.
     """
@@ -31,6 +31,7 @@ def show(what: str, as_json: bool) -> None:
         "stacks": _stacks,
         "profiles": _profiles,
         "requirements": _requirements,
+        "rules": _rules,
     }[what]()
     if as_json:
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(entries), indent=1) + b"\n")
@@ -169,6 +170,21 @@ def _requirements() -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _rules() -> list[dict[str, Any]]:
+    return [
+        {
+            "topic": rule.id.partition(".")[0],
+            "name": rule.id,
+            "summary": rule.claim,
+            "level": rule.level,
+            "clause": rule.clause,
+            "requirements": rule.requirements,
+            "details": [f"{rule.level} {rule.clause}: {', '.join(rule.requirements)}"],
+        }
+        for rule in rules().values()
+    ]
 
 
 def _counts(entries: list[dict[str, Any]]) -> str:

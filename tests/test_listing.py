@@ -39,6 +39,12 @@ def test_boxes_say_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     assert "aim" not in found
 
 
+def test_rules_say_what_they_hold_hosts_to(capsys: pytest.CaptureFixture[str]) -> None:
+    entry = as_json("rules", capsys)["fallback.fail-answered"]
+    assert (entry["topic"], entry["level"], entry["clause"]) == ("fallback", "MUST", "RFC 8684 §3.7")
+    assert entry["requirements"]
+
+
 def test_topologies_say_their_paths(capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json("topologies", capsys)
     assert {"one-path", "dual-homed-client", "dual-homed-both"} <= set(found)

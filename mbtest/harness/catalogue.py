@@ -1,13 +1,12 @@
-"""What there is to run: the cases of the content folders, found without running any."""
+"""What there is to run, and to hold it against: cases, conformance rules, requirements."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from mbtest import content
 from mbtest.errors import UsageError
 from mbtest.harness import requirements
 from mbtest.harness.case import Case, cases_of
+from mbtest.observe.rules import RULES, Rule
 from mbtest.results import Requirement
 
 
@@ -31,6 +30,13 @@ def cases() -> dict[str, Case]:
     return found
 
 
-def coverage(rules: Iterable[requirements.Named] = ()) -> tuple[Requirement, ...]:
-    """Return all requirements with the cases, and of these rules those, that test them. Raises UsageError."""
-    return requirements.coverage(cases().values(), rules)
+def rules() -> dict[str, Rule]:
+    """Return all conformance rules by id. Raises UsageError for a requirement that is not known."""
+    for rule in RULES.values():
+        requirements.check(rule, f"rule {rule.id}")
+    return RULES
+
+
+def coverage() -> tuple[Requirement, ...]:
+    """Return all requirements with the cases and rules that test them. Raises UsageError."""
+    return requirements.coverage(cases().values(), rules().values())

@@ -24,6 +24,10 @@ class Answer:
     expected: str
     actual: str
     evidence: tuple[Evidence, ...] = ()
+    who: str = ""
+    """The host that it is about; empty where it is about both."""
+    is_delivery: bool = False
+    """Whether it is about what applications got, which boxes alone can spoil."""
 
 
 class Expectation(Protocol):
@@ -48,7 +52,7 @@ class OneOf:
         expected = " or ".join(outcome.value for outcome in self.outcomes)
         met = run.judgement.outcome in self.outcomes
         actual = f"{run.judgement.outcome.value}: {run.judgement.reason}"
-        return Answer(met, f"outcome {expected}", actual, run.judgement.evidence)
+        return Answer(met, f"outcome {expected}", actual, run.judgement.evidence, is_delivery=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +69,7 @@ class FellBack:
             f"fallback {words}",
             run.judgement.reason,
             run.judgement.evidence,
+            is_delivery=True,
         )
 
 
@@ -98,7 +103,7 @@ class NoMptcpOptions:
         ]
         expected = f"{self.sender} sends no {_names(self.forms)} after the handshake"
         evidence = tuple(Evidence(seen.frame, option_words(option)) for seen, option in found[:5])
-        return Answer(not found, expected, f"it sent {len(found)}", evidence)
+        return Answer(not found, expected, f"it sent {len(found)}", evidence, self.sender)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +122,7 @@ class Sends:
         expected = f"{self.sender} sends at least {self.at_least}{most} of {_names((self.form,))}"
         met = self.at_least <= len(found) and (self.at_most is None or len(found) <= self.at_most)
         evidence = tuple(Evidence(seen.frame, option_words(option)) for seen, option in found[:5])
-        return Answer(met, expected, f"it sent {len(found)}", evidence)
+        return Answer(met, expected, f"it sent {len(found)}", evidence, self.sender)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +140,7 @@ class AnswersMpFail:
             return Answer(True, expected, "none reached it")
         evidence = (Evidence(reached[0][0].frame, f"{option_words(reached[0][1])} reaches the {self.host}"),)
         sent = view.sent(MpFail)
-        return Answer(bool(sent), expected, f"it sent {len(sent)}", evidence)
+        return Answer(bool(sent), expected, f"it sent {len(sent)}", evidence, self.host)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +158,9 @@ class Unharmed:
             elif not stream.end_seen:
                 words.append(f"{stream.direction}: its end never came")
         actual = "; ".join(words) or "both streams are whole"
-        return Answer(not words, "both streams arrive whole", actual)
+        return Answer(
+            not words, "both streams arrive whole", actual, run.judgement.evidence, is_delivery=True
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +172,10 @@ class NoFalseData:
         bad = [stream for stream in run.session.streams if stream.first_difference is not None]
         actual = "; ".join(f"{stream.direction}: octet {stream.first_difference} differs" for stream in bad)
         expected = "no application reads an octet that its peer did not write"
-        return Answer(not bad, expected, actual or "every octet read is as written")
+        evidence = run.judgement.evidence
+        return Answer(
+            not bad, expected, actual or "every octet read is as written", evidence, is_delivery=True
+        )
 
 
 @dataclasses.dataclass(frozen=True)

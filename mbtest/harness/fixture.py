@@ -10,16 +10,19 @@ from typing import Any
 
 from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Case, Variant
+from mbtest.harness.controls import excuses, pass_through, regular_tcp
 from mbtest.harness.expect import Expectation, OneOf, Role, receiver_of, sender_of
+from mbtest.harness.grading import Grade, broken_rules, grade, missed
 from mbtest.harness.judge import Judged
 from mbtest.harness.pairs import is_control, lacking
 from mbtest.harness.requirements import check_ids
+from mbtest.harness.requirements import requirements as known_requirements
 from mbtest.harness.session import Plan, Session, boxes_of, carry_out, run_seed
 from mbtest.harness.workload import Workload
 from mbtest.middlebox import Direction, Middlebox
 from mbtest.network.contract import Backend
 from mbtest.network.topology import Topology
-from mbtest.results import Finding, Level, Outcome, Run, Verdict
+from mbtest.results import Control, Finding, Level, Outcome, Run, Verdict
 
 USAGE = "the case asks for what cannot be: "
 """How the reason of a run begins that a user's own mistake ended; `mbtest run` then ends with status 4."""
@@ -36,12 +39,17 @@ class Unsupported(Exception):  # noqa: N818 - a verdict, not a mistake
 class Trial(Judged):
     """A judged run, to be held against what the case expects."""
 
-    def __init__(self, session: Session, level: Level, findings: list[Finding]) -> None:
+    def __init__(
+        self, session: Session, level: Level, requirements: Sequence[str], findings: list[Finding]
+    ) -> None:
         """Judge a session. findings: where what comes of each expectation is gathered."""
         super().__init__(session)
         self._level = level
         self._is_control = is_control(session.plan.variant)
         self._findings = findings
+        self._clause = _clauses(requirements)
+        self.delivery: list[Finding] = []
+        """Those on what the applications got, which boxes alone can spoil."""
 
     def require(self, expectation: Expectation) -> None:
         """End the case as inconclusive unless this holds: the interference must have happened."""
@@ -68,16 +76,19 @@ class Trial(Judged):
         answer = expectation.ask(self)
         if self._is_control:
             return
-        self._findings.append(
-            Finding(
-                expected=answer.expected,
-                actual=answer.actual,
-                met=answer.met,
-                level=level or self._level,
-                requirement=requirement,
-                evidence=answer.evidence,
-            )
+        finding = Finding(
+            expected=answer.expected,
+            actual=answer.actual,
+            met=answer.met,
+            level=level or self._level,
+            requirement=requirement,
+            evidence=answer.evidence,
+            clause=_clauses((requirement,)) if requirement else self._clause,
+            who=answer.who,
         )
+        self._findings.append(finding)
+        if answer.is_delivery:
+            self.delivery.append(finding)
 
     def note(self, words: str) -> None:
         """Say what the stack chose where the RFC leaves it open."""
@@ -105,6 +116,7 @@ class RunFixture:
         self._command = command
         self._trial: Trial | None = None
         self._findings: list[Finding] = []
+        self._controls: tuple[Control, ...] = ()
         self._started = time.monotonic()
 
     @property
@@ -200,12 +212,12 @@ class RunFixture:
             network=self.network,
         )
         session = carry_out(plan)
-        self._trial = Trial(session, self.case.level, self._findings)
+        self._trial = Trial(session, self.case.level, self.case.requirements, self._findings)
         return self._trial
 
     def result(self, failure: BaseException | None, directory: Path | None) -> Run:
         """Return the run's entry, and write its capture below `directory`. failure: what the case raised."""
-        verdict, reason = self._verdict(failure)
+        graded = self._grade(failure, directory)
         artifacts: dict[str, str] = {}
         session = self.session
         if session is not None and directory is not None:
@@ -213,9 +225,10 @@ class RunFixture:
                 if not finding.met:
                     for evidence in finding.evidence:
                         if evidence.frame:
-                            session.capture.annotate(
-                                evidence.frame, f"expectation failed: {finding.expected}"
+                            what = (
+                                f"{finding.clause} {finding.rule}" if finding.rule else "expectation failed"
                             )
+                            session.capture.annotate(evidence.frame, f"{what}: {finding.expected}")
             name = f"captures/{self.id.replace('/', '__')}.pcapng"
             session.capture.write(directory / name)
             artifacts["capture"] = name
@@ -232,14 +245,16 @@ class RunFixture:
             seed=self._seed,
             topology=self.variant.topology,
             network=self.network,
-            verdict=verdict,
+            verdict=graded.verdict,
             outcome=self._trial.judgement.outcome if self._trial else None,
             fallback=self._trial.judgement.fallback if self._trial else None,
-            reason=reason,
+            reason=graded.reason,
             level=self.case.level,
             requirements=self.case.requirements,
             seconds=round(time.monotonic() - self._started, 3),
             findings=tuple(self._findings),
+            blame=graded.blame,
+            controls=self._controls,
             boxes=session.boxes if session else (),
             streams=session.streams if session else (),
             stacks=dict(session.stacks) if session else {},
@@ -259,45 +274,41 @@ class RunFixture:
             words += ["--network", self.network]
         return shlex.join([*words, "--seed", str(self._seed), *self._command])
 
-    def _verdict(self, failure: BaseException | None) -> tuple[Verdict, str]:
-        if isinstance(failure, Inconclusive):
-            return Verdict.INCONCLUSIVE, str(failure)
+    def _grade(self, failure: BaseException | None, directory: Path | None) -> Grade:
+        trial = self._trial
         if isinstance(failure, Unsupported):
-            return Verdict.UNSUPPORTED, str(failure)
+            return Grade(Verdict.UNSUPPORTED, str(failure))
         if isinstance(failure, UsageError):
-            return Verdict.HARNESS_ERROR, f"{USAGE}{failure}"
-        if failure is not None:
-            return Verdict.HARNESS_ERROR, f"{type(failure).__name__}: {failure}"
-        if self._trial is None:
-            return Verdict.HARNESS_ERROR, "the case never called run()"
-        missed = [finding for finding in self._findings if not finding.met]
-        for level, verdict in (
-            (Level.MUST, Verdict.FAIL),
-            (Level.SHOULD, Verdict.NON_STRICT),
-            (Level.MAY, Verdict.INFORMATIONAL),
-        ):
-            of_level = [finding for finding in missed if finding.level is level]
-            if of_level:
-                return verdict, self._missed(of_level)
+            return Grade(Verdict.HARNESS_ERROR, f"{USAGE}{failure}")
+        if failure is not None and not isinstance(failure, Inconclusive):
+            return Grade(Verdict.HARNESS_ERROR, f"{type(failure).__name__}: {failure}")
+        if trial is None:
+            return Grade(Verdict.HARNESS_ERROR, "the case never called run()")
+        happened = trial.judgement.reason
+        self._findings += broken_rules(trial.session.observation.book)
+        if any(finding.level is not Level.MAY for finding in missed(self._findings)):
+            self._controls = self._run_controls(trial, directory)
+        sharing = [one for one in self._controls if excuses(trial.session.plan, trial.outcome, one)]
+        excused = [finding for finding in trial.delivery if not finding.met] if sharing else []
+        graded = grade(self._findings, excused, sharing, happened)
+        if isinstance(failure, Inconclusive) and (graded is None or graded.verdict is not Verdict.FAIL):
+            return Grade(Verdict.INCONCLUSIVE, str(failure))
+        if graded is not None:
+            return graded
         if is_control(self.variant):
-            return self._control_verdict()
+            verdict = Verdict.FAIL if trial.outcome is Outcome.CORRUPTED else Verdict.INFORMATIONAL
+            return Grade(verdict, f"regular TCP through these boxes: {happened}")
         if self.case.level is Level.MAY:
-            notes = [f.actual for f in self._findings if not f.expected] or [self._trial.judgement.reason]
-            return Verdict.INFORMATIONAL, "; ".join(notes)
-        return Verdict.PASS, self._trial.judgement.reason
+            notes = [finding.actual for finding in self._findings if not finding.expected] or [happened]
+            return Grade(Verdict.INFORMATIONAL, "; ".join(notes))
+        return Grade(Verdict.PASS, happened)
 
-    def _control_verdict(self) -> tuple[Verdict, str]:
-        """Return what the boxes did to regular TCP, which no case has expectations of."""
-        if self._trial is None or self._trial.outcome is Outcome.CORRUPTED:
-            reason = self._trial.judgement.reason if self._trial else "nothing was carried out"
-            return Verdict.FAIL, f"regular TCP through these boxes: {reason}"
-        return Verdict.INFORMATIONAL, f"regular TCP through these boxes: {self._trial.judgement.reason}"
-
-    def _missed(self, findings: Sequence[Finding]) -> str:
-        """Return in words what happened, and what was expected instead; what is new of what was seen."""
-        words = self._trial.judgement.reason if self._trial else ""
-        wanted = [f.expected if words in f.actual else f"{f.expected} ({f.actual})" for f in findings]
-        return f"{words}; expected: {'; '.join(wanted)}"
+    def _run_controls(self, trial: Trial, directory: Path | None) -> tuple[Control, ...]:
+        plan = trial.session.plan
+        if is_control(self.variant) or not plan.boxes:
+            return ()
+        found = (pass_through(plan, directory), regular_tcp(plan, self.case.id, directory))
+        return tuple(control for control in found if control is not None)
 
 
 def intended_subflows(topology: Topology, variant: Variant) -> int:
@@ -309,3 +320,10 @@ def intended_subflows(topology: Topology, variant: Variant) -> int:
     if variant.family == "mixed":
         return len(topology.server)
     return len(topology.client) - 1 + len(topology.server) - 1
+
+
+def _clauses(requirements: Sequence[str]) -> str:
+    """Return the sections that requirements stand in, each once, as `RFC 8684 §3.7, §6`."""
+    known = known_requirements()
+    sections = dict.fromkeys(known[name].section for name in requirements if name in known)
+    return ", ".join(sections)

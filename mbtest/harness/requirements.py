@@ -69,13 +69,15 @@ def _all(files: tuple[tuple[Path, int], ...]) -> Mapping[str, Requirement]:
             if entry.id in found:
                 raise _mistake(file, entry.id, f"the id is taken in {places[entry.id]}; ids are unique")
             found[entry.id], places[entry.id] = entry, file
-    return dict(sorted(found.items(), key=lambda item: _place(item[0])))
+    documents = list(dict.fromkeys(_parts(name)[0] for name in found))
+    return dict(sorted(found.items(), key=lambda item: _place(item[0], documents)))
 
 
-def _place(identifier: str) -> tuple[str, list[tuple[int, str]]]:
-    """Return a sort key that has §3.9 before §3.10."""
+def _place(identifier: str, documents: list[str]) -> tuple[int, list[tuple[int, str]]]:
+    """Return a sort key that has §3.9 before §3.10, and documents in an order of their own."""
     document, section = _parts(identifier)
-    return document, [(int(part), "") if part.isdecimal() else (0, part) for part in section.split(".")]
+    numbers = [(int(part), "") if part.isdecimal() else (0, part) for part in section.split(".")]
+    return documents.index(document), numbers
 
 
 def _parts(identifier: str) -> tuple[str, str]:

@@ -1,12 +1,14 @@
-"""A capture as two hosts saw it: from both sides of the boxes, or from one point between them.
+"""A capture as two hosts saw it: from both sides of the boxes, or from one point.
 
 With two capture points each host is followed at its own side: what it sent before any box touched it, what
-it received after all of them. With one, both are followed there; when something reached them is not known.
+it received after all of them. With one, both are followed there; what reached them, and when, is known only of
+the host at which that point is said to be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from mbtest.observe.compare import Transit
 from mbtest.observe.host import HostTrace, Judge
@@ -14,16 +16,22 @@ from mbtest.observe.state import Connection
 from mbtest.wire import ACK, SYN, MpJoinSyn, Packet, Segment, WireError, decode
 from mbtest.wire.keys import token
 
-CLIENT, SERVER = "client", "server"
+CLIENT: Final = "client"
+SERVER: Final = "server"
 OTHER = {CLIENT: SERVER, SERVER: CLIENT}
 
 
 class Trace:
     """Takes packets in the order of capture."""
 
-    def __init__(self, judge: Judge | None = None) -> None:
-        """Begin with nothing. judge: asked about each segment that a host sent."""
+    def __init__(self, judge: Judge | None = None, taken_at: str | None = None) -> None:
+        """Begin with nothing.
+
+        judge: asked about each segment that a host sent. taken_at: the host at which a single capture point
+        is, `client` or `server`; None for a point between them.
+        """
         self.judge = judge
+        self.taken_at = taken_at
         self.hosts: dict[str, HostTrace] = {}
         self.frames = 0
         self.undecodable = 0
@@ -42,7 +50,7 @@ class Trace:
         """Take in a packet.
 
         number: from 1. time: microseconds. side: the host at whose side it was captured, None for one point.
-        sender: the host that sent it, None where that is not known.
+        sender: the host that sent it, None where that is not known: then who opened its flow tells.
         """
         try:
             packet = decode(raw)
@@ -60,15 +68,15 @@ class Trace:
         if not isinstance(segment, Segment):
             self.others += 1
             return
-        if side is not None and sender is not None:
+        if sender is None:
+            sender = self._sender(segment)
+        if side is not None:
             self.two_points = True
             self._host(side, exact=True).add(number, time, path, segment, side == sender)
             self.transit.add(number, side == sender, sender, segment)
             return
-        if sender is None:
-            sender = self._sender(segment)
         for role in (sender, OTHER[sender]):
-            self._host(role, exact=False).add(number, time, path, segment, role == sender)
+            self._host(role, exact=role == self.taken_at).add(number, time, path, segment, role == sender)
 
     def _count(self, time: int) -> None:
         self.frames += 1

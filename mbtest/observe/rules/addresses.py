@@ -11,14 +11,13 @@ from mbtest.observe.state import Duty, Moment
 from mbtest.wire import AddAddr, MpPrio, RemoveAddr, UnknownMptcp
 from mbtest.wire.keys import add_addr_hmac
 
-CLAUSE = "RFC 8684 §3.4.1"
 NEVER_ALONE = 2
 """Duplicate ACKs in a row that may be sent for the sake of options."""
 LONG_AGO = 100_000
 """Microseconds after which another one is no longer taken for a sign of congestion."""
 
 
-@rule("add-addr.hmac", MUST, CLAUSE, "The HMAC of ADD_ADDR is right", AddAddr)
+@rule("add-addr.hmac", MUST, "RFC8684-3.4.1/add-addr-hmac", "The HMAC of ADD_ADDR is right", AddAddr)
 def hmac(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
     """Over ID, address and port."""
     c = m.connection
@@ -28,13 +27,28 @@ def hmac(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
     return None if right == option.hmac else f"HMAC {option.hmac.hex()}, not {right.hex()}"
 
 
-@rule("add-addr.flags", MUST, CLAUSE, "The unassigned flags of ADD_ADDR are zero", AddAddr)
+@rule(
+    "add-addr.flags",
+    MUST,
+    "RFC8684-3.4.1/add-addr-flags-zero",
+    "The unassigned flags of ADD_ADDR are zero",
+    AddAddr,
+)
 def flags(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
     """Three beside E."""
     return f"flags {option.flags:04b}" if option.flags & 0x0E else None
 
 
-@rule("add-addr.form", MUST, CLAUSE, "ADD_ADDR has an HMAC, and its echo has none", AddAddr)
+@rule(
+    "add-addr.form",
+    MUST,
+    (
+        "RFC8684-3.4.1/add-addr-echoed",
+        "RFC8684-3.4.1/add-addr-hmac",
+    ),
+    "ADD_ADDR has an HMAC, and its echo has none",
+    AddAddr,
+)
 def form(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
     """That is how long it is."""
     if option.echo is (option.hmac is None):
@@ -42,14 +56,18 @@ def form(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
     return "an echo with an HMAC" if option.echo else "no HMAC"
 
 
-@rule("add-addr.echoed", MUST, CLAUSE, "ADD_ADDR is echoed", END, exact=True)
+@rule("add-addr.echoed", MUST, "RFC8684-3.4.1/add-addr-echoed", "ADD_ADDR is echoed", END, exact=True)
 def echoed(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     """Where its HMAC is right."""
     return overdue(host, now, Duty.ECHO)
 
 
 @rule(
-    "add-addr.echo-same", MUST, CLAUSE, "An echo of ADD_ADDR has the ID, address and port that came", AddAddr
+    "add-addr.echo-same",
+    MUST,
+    "RFC8684-3.4.1/add-addr-echoed",
+    "An echo of ADD_ADDR has the ID, address and port that came",
+    AddAddr,
 )
 def echo_same(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
     """With a right HMAC: see add-addr.echo-wrong for others."""
@@ -64,7 +82,11 @@ def echo_same(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
 @rule(
     "add-addr.same-address",
     MUST,
-    CLAUSE,
+    (
+        "RFC8684-3.4.1/id-keeps-address",
+        "RFC8684-3.4.1/add-addr-id-unique",
+        "RFC8684-3.4.1/id-replaced-after-removal",
+    ),
     "An address ID that is announced again has the same address",
     AddAddr,
 )
@@ -77,7 +99,11 @@ def same_address(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
 
 
 @rule(
-    "add-addr.id-zero", MUST, "RFC 8684 §3.2", "Address ID 0 is that of the first subflow's address", AddAddr
+    "add-addr.id-zero",
+    MUST,
+    "RFC8684-3.2/address-id-zero",
+    "Address ID 0 is that of the first subflow's address",
+    AddAddr,
 )
 def id_zero(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
     """Implicitly."""
@@ -88,7 +114,13 @@ def id_zero(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
     return None if octets == option.address.packed else f"address ID 0 for {option.address}"
 
 
-@rule("add-addr.in-a-row", SHOULD, CLAUSE, "No more than two duplicate ACKs in a row for options", LATER)
+@rule(
+    "add-addr.in-a-row",
+    SHOULD,
+    "RFC8684-3/two-duplicate-acks",
+    "No more than two duplicate ACKs in a row for options",
+    LATER,
+)
 def in_a_row(host: HostTrace, m: Moment) -> str | None:
     """Those that carry addresses or priorities alone, and say nothing else."""
     own = m.subflow.own
@@ -110,7 +142,11 @@ def in_a_row(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "remove-addr.reserved", MUST, "RFC 8684 §3.4.2", "The reserved bits of REMOVE_ADDR are zero", RemoveAddr
+    "remove-addr.reserved",
+    MUST,
+    "RFC8684-3.4.2/remove-addr-reserved-zero",
+    "The reserved bits of REMOVE_ADDR are zero",
+    RemoveAddr,
 )
 def remove_reserved(host: HostTrace, m: Moment, option: RemoveAddr) -> str | None:
     """Four."""
@@ -120,7 +156,7 @@ def remove_reserved(host: HostTrace, m: Moment, option: RemoveAddr) -> str | Non
 @rule(
     "remove-addr.known",
     SHOULD,
-    "RFC 8684 §3.4.2",
+    "RFC8684-3.4.2/own-ids-removed",
     "Only address IDs that were announced are removed",
     RemoveAddr,
 )
@@ -132,13 +168,30 @@ def remove_known(host: HostTrace, m: Moment, option: RemoveAddr) -> str | None:
     return f"address ID {', '.join(unknown)}, which was never announced" if unknown else None
 
 
-@rule("prio.reserved", MUST, "RFC 8684 §3.3.8", "The reserved bits of MP_PRIO are zero", MpPrio)
+@rule(
+    "prio.reserved",
+    MUST,
+    "RFC8684-3.3.8/priority-reserved-zero",
+    "The reserved bits of MP_PRIO are zero",
+    MpPrio,
+)
 def prio_reserved(host: HostTrace, m: Moment, option: MpPrio) -> str | None:
     """Three beside B."""
     return f"flags {option.flags:04b}" if option.flags & 0x0E else None
 
 
-@rule("option.form", MUST, "RFC 8684 §3", "An option of MPTCP has one of the forms that there are", OPTIONS)
+@rule(
+    "option.form",
+    MUST,
+    (
+        "RFC8684-3/option-form",
+        "RFC8684-3.3/dss-length",
+        "RFC8684-3.4.1/add-addr-form",
+        "RFC8684-3.4.2/remove-addr-form",
+    ),
+    "An option of MPTCP has one of the forms that there are",
+    OPTIONS,
+)
 def option_form(host: HostTrace, m: Moment) -> str | None:
     """Subtype and length."""
     for option in m.options:

@@ -8,7 +8,6 @@ from mbtest.observe.state import Manner, Mode, Moment
 from mbtest.wire import ACK, RST, SYN, Dss, MpCapable, MpJoin, MpTcprst
 from mbtest.wire.mptcp import EXTENSIBILITY, HMAC_SHA256
 
-CLAUSE = "RFC 8684 §3.1"
 ALGORITHMS = 0x1F
 """Flags D to H."""
 
@@ -17,7 +16,7 @@ def _is_answer(m: Moment) -> bool:
     return m.flags & (SYN | ACK) == SYN | ACK
 
 
-@rule("capable.syn-form", MUST, CLAUSE, "MP_CAPABLE of a SYN has no key", MpCapable)
+@rule("capable.syn-form", MUST, "RFC8684-3.1/capable-forms", "MP_CAPABLE of a SYN has no key", MpCapable)
 def syn_form(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """Length 4; that of version 0 had one."""
     if m.flags & (SYN | ACK) != SYN or (option.sender_key is None) is (option.version > 0):
@@ -27,7 +26,13 @@ def syn_form(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     return "MP_CAPABLE of a SYN with a key"
 
 
-@rule("capable.answer-form", MUST, CLAUSE, "MP_CAPABLE of a SYN/ACK has the sender's key alone", MpCapable)
+@rule(
+    "capable.answer-form",
+    MUST,
+    "RFC8684-3.1/capable-forms",
+    "MP_CAPABLE of a SYN/ACK has the sender's key alone",
+    MpCapable,
+)
 def answer_form(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """Length 12."""
     if not _is_answer(m) or (option.sender_key is not None and option.receiver_key is None):
@@ -35,14 +40,27 @@ def answer_form(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     return "MP_CAPABLE of a SYN/ACK without a key" if option.sender_key is None else "with both keys"
 
 
-@rule("capable.later-form", MUST, CLAUSE, "MP_CAPABLE after the SYNs has both keys", MpCapable)
+@rule(
+    "capable.later-form",
+    MUST,
+    "RFC8684-3.1/capable-forms",
+    "MP_CAPABLE after the SYNs has both keys",
+    MpCapable,
+)
 def later_form(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """Length 20, 22 or 24."""
     return None if m.flags & SYN or option.receiver_key is not None else "MP_CAPABLE without both keys"
 
 
 @rule(
-    "capable.length-with-data", MUST, CLAUSE, "MP_CAPABLE has a length exactly where it maps data", MpCapable
+    "capable.length-with-data",
+    MUST,
+    (
+        "RFC8684-3.1/capable-data-length",
+        "RFC8684-3.1/capable-forms",
+    ),
+    "MP_CAPABLE has a length exactly where it maps data",
+    MpCapable,
 )
 def length_with_data(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """Length 20 without data, 22 or 24 with it."""
@@ -52,7 +70,11 @@ def length_with_data(host: HostTrace, m: Moment, option: MpCapable) -> str | Non
 
 
 @rule(
-    "capable.version", MUST, CLAUSE, "The version of the answer is not higher than what was asked", MpCapable
+    "capable.version",
+    MUST,
+    "RFC8684-3.1/version-not-above-offer",
+    "The version of the answer is not higher than what was asked",
+    MpCapable,
 )
 def version(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """And MP_CAPABLE later names the version of the answer."""
@@ -65,7 +87,13 @@ def version(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     return None
 
 
-@rule("capable.unasked", MUST, CLAUSE, "A SYN/ACK has MP_CAPABLE only where the SYN had it", ON_SYN)
+@rule(
+    "capable.unasked",
+    MUST,
+    "RFC8684-3.1/capable-not-unasked",
+    "A SYN/ACK has MP_CAPABLE only where the SYN had it",
+    ON_SYN,
+)
 def unasked(host: HostTrace, m: Moment) -> str | None:
     """As the SYN reached the host."""
     if not _is_answer(m) or m.capable is None or m.subflow.peer.isn is None:
@@ -73,13 +101,23 @@ def unasked(host: HostTrace, m: Moment) -> str | None:
     return None if isinstance(m.subflow.offered, MpCapable) else "MP_CAPABLE, which the SYN had not"
 
 
-@rule("capable.flag-b", MUST, CLAUSE, "Flag B is zero", MpCapable)
+@rule("capable.flag-b", MUST, "RFC8684-3.1/flag-b-zero", "Flag B is zero", MpCapable)
 def flag_b(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """Extensibility."""
     return "flag B is set" if option.flags & EXTENSIBILITY else None
 
 
-@rule("capable.algorithm", MUST, CLAUSE, "Flag H is set, and flags D to G are not", MpCapable)
+@rule(
+    "capable.algorithm",
+    MUST,
+    (
+        "RFC8684-3.1/flag-h-alone",
+        "RFC8684-3.1/algorithm-named",
+        "RFC8684-3.1/one-algorithm-chosen",
+    ),
+    "Flag H is set, and flags D to G are not",
+    MpCapable,
+)
 def algorithm(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """HMAC-SHA256 is the only one there is."""
     if option.flags & ALGORITHMS == HMAC_SHA256:
@@ -87,7 +125,13 @@ def algorithm(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     return f"flags D to H are {option.flags & ALGORITHMS:05b}"
 
 
-@rule("capable.answer-to-flag-b", MUST, CLAUSE, "MP_CAPABLE with flag B is ignored", ON_SYN)
+@rule(
+    "capable.answer-to-flag-b",
+    MUST,
+    "RFC8684-3.1/flag-b-unknown",
+    "MP_CAPABLE with flag B is ignored",
+    ON_SYN,
+)
 def answer_to_flag_b(host: HostTrace, m: Moment) -> str | None:
     """The SYN/ACK has none."""
     offered = m.subflow.offered
@@ -96,7 +140,13 @@ def answer_to_flag_b(host: HostTrace, m: Moment) -> str | None:
     return "answers MP_CAPABLE with flag B" if offered.flags & EXTENSIBILITY else None
 
 
-@rule("capable.answer-to-none", MUST, CLAUSE, "MP_CAPABLE without an algorithm is ignored", ON_SYN)
+@rule(
+    "capable.answer-to-none",
+    MUST,
+    "RFC8684-3.1/no-algorithm",
+    "MP_CAPABLE without an algorithm is ignored",
+    ON_SYN,
+)
 def answer_to_none(host: HostTrace, m: Moment) -> str | None:
     """None of the flags D to H."""
     offered = m.subflow.offered
@@ -105,7 +155,13 @@ def answer_to_none(host: HostTrace, m: Moment) -> str | None:
     return None if offered.flags & ALGORITHMS else "answers MP_CAPABLE that names no algorithm"
 
 
-@rule("capable.echoed-key", MUST, CLAUSE, "The key of the SYN/ACK is echoed as it came", MpCapable)
+@rule(
+    "capable.echoed-key",
+    MUST,
+    "RFC8684-3.1/echoed-key",
+    "The key of the SYN/ACK is echoed as it came",
+    MpCapable,
+)
 def echoed_key(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """On the third ACK and with the first data."""
     peer_key = m.connection.peer_key
@@ -114,7 +170,7 @@ def echoed_key(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     return f"echoes key {option.receiver_key:016x}; the peer's is {peer_key:016x}"
 
 
-@rule("capable.same-key", MUST, CLAUSE, "A host has one key in a connection", MpCapable)
+@rule("capable.same-key", MUST, "RFC8684-3.1/one-key", "A host has one key in a connection", MpCapable)
 def same_key(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """However often it is sent."""
     key = m.connection.key
@@ -123,7 +179,13 @@ def same_key(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     return f"key {option.sender_key:016x}, after {key:016x}"
 
 
-@rule("capable.unique-key", MUST, CLAUSE, "A key is of one connection of a host only", MpCapable)
+@rule(
+    "capable.unique-key",
+    MUST,
+    "RFC8684-3.1/key-unique",
+    "A key is of one connection of a host only",
+    MpCapable,
+)
 def unique_key(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """Among those that are open at the same time."""
     other = host.keys.get(option.sender_key) if option.sender_key is not None else None
@@ -132,7 +194,13 @@ def unique_key(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     return f"key {option.sender_key:016x}, which connection {other.number} has"
 
 
-@rule("capable.checksum-confirmed", MUST, CLAUSE, "Flag A after the SYNs says what was agreed on", MpCapable)
+@rule(
+    "capable.checksum-confirmed",
+    MUST,
+    "RFC8684-3.1/checksum-confirmed",
+    "Flag A after the SYNs says what was agreed on",
+    MpCapable,
+)
 def checksum_confirmed(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """Set where either SYN had it."""
     agreed = m.connection.checksum
@@ -141,7 +209,16 @@ def checksum_confirmed(host: HostTrace, m: Moment, option: MpCapable) -> str | N
     return "flag A is missing" if agreed else "flag A is set, which no SYN had"
 
 
-@rule("capable.checksum", MUST, CLAUSE, "MP_CAPABLE with data has a checksum where they are used", MpCapable)
+@rule(
+    "capable.checksum",
+    MUST,
+    (
+        "RFC8684-3.1/capable-data-length",
+        "RFC8684-3.1/checksum-if-either",
+    ),
+    "MP_CAPABLE with data has a checksum where they are used",
+    MpCapable,
+)
 def checksum(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """And none where they are not."""
     agreed = m.connection.checksum
@@ -150,13 +227,28 @@ def checksum(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     return "no checksum" if agreed else "a checksum, which was not agreed on"
 
 
-@rule("capable.first-subflow", MUST, CLAUSE, "MP_CAPABLE is on the first subflow only", MpCapable)
+@rule(
+    "capable.first-subflow",
+    MUST,
+    "RFC8684-3.1/capable-first-subflow-only",
+    "MP_CAPABLE is on the first subflow only",
+    MpCapable,
+)
 def first_subflow(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """Others have MP_JOIN."""
     return "MP_CAPABLE on a further subflow" if m.subflow.kind == "join" else None
 
 
-@rule("capable.third-ack", MUST, CLAUSE, "The opener's first segment after the SYN has MP_CAPABLE", OPTIONS)
+@rule(
+    "capable.third-ack",
+    MUST,
+    (
+        "RFC8684-3.1/capable-on-third-ack",
+        "RFC8684-3.1/capable-handshake",
+    ),
+    "The opener's first segment after the SYN has MP_CAPABLE",
+    OPTIONS,
+)
 def third_ack(host: HostTrace, m: Moment) -> str | None:
     """Unless it speaks regular TCP from there on: judged by the first other option of MPTCP."""
     c = m.connection
@@ -170,7 +262,7 @@ def third_ack(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "capable.first-data",
     MUST,
-    CLAUSE,
+    "RFC8684-3.1/capable-on-first-data",
     "First data has MP_CAPABLE, unless the peer has shown that it knows",
     DATA,
 )
@@ -187,7 +279,7 @@ def first_data(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "capable.refused",
     MUST,
-    CLAUSE,
+    "RFC8684-3.1/syn-ack-without-capable",
     "No option of MPTCP where the SYN or the answer had no MP_CAPABLE",
     OPTIONS,
 )
@@ -203,8 +295,14 @@ def refused(host: HostTrace, m: Moment) -> str | None:
     return f"{m.options[0].name} on a connection that is regular TCP: {c.fallback.manner.value}"
 
 
-@rule("capable.unconfirmed", MUST, CLAUSE, "Regular TCP where the third ACK has no MP_CAPABLE", OPTIONS,
-      exact=True)  # fmt: skip
+@rule(
+    "capable.unconfirmed",
+    MUST,
+    "RFC8684-3.1/ack-without-capable",
+    "Regular TCP where the third ACK has no MP_CAPABLE",
+    OPTIONS,
+    exact=True,
+)
 def unconfirmed(host: HostTrace, m: Moment) -> str | None:
     """As it reached the host, and nothing with an option of MPTCP since."""
     if m.subflow.kind != "initial" or m.subflow.opened_here is not False or m.flags & (SYN | RST):
@@ -216,7 +314,13 @@ def unconfirmed(host: HostTrace, m: Moment) -> str | None:
     return f"{m.options[0].name}, and no segment after the SYN had MP_CAPABLE"
 
 
-@rule("capable.on-syn", MUST, CLAUSE, "A SYN has MP_CAPABLE or MP_JOIN, and no other option of MPTCP", ON_SYN)
+@rule(
+    "capable.on-syn",
+    MUST,
+    "RFC8684-3/option-form",
+    "A SYN has MP_CAPABLE or MP_JOIN, and no other option of MPTCP",
+    ON_SYN,
+)
 def on_syn(host: HostTrace, m: Moment) -> str | None:
     """And not both."""
     for option in m.options:
@@ -226,7 +330,17 @@ def on_syn(host: HostTrace, m: Moment) -> str | None:
     return "MP_CAPABLE and MP_JOIN on one SYN" if len(kinds) > 1 else None
 
 
-@rule("capable.first-octet", MUST, CLAUSE, "A host's first octet of data has its IDSN plus one", DATA)
+@rule(
+    "capable.first-octet",
+    MUST,
+    (
+        "RFC8684-3.1/syn-takes-one-octet",
+        "RFC8684-3.1/idsn",
+        "RFC8684-3.1/key-byte-order",
+    ),
+    "A host's first octet of data has its IDSN plus one",
+    DATA,
+)
 def first_octet(host: HostTrace, m: Moment) -> str | None:
     """Whatever the length of the number."""
     c = m.connection

@@ -10,11 +10,15 @@ from mbtest.observe.rules.registry import DATA, END, MUST, ON_FIN, ON_SYN, rule
 from mbtest.observe.state import Duty, Moment
 from mbtest.wire import ACK, SYN, MpFastclose, MpJoinSyn
 
-CLAUSE = "RFC 8684 §3.3.3"
 
-
-@rule("close.fin-loses-data", MUST, CLAUSE, "The last subflow is not closed before all is Data ACKed", ON_FIN,
-      exact=True)  # fmt: skip
+@rule(
+    "close.fin-loses-data",
+    MUST,
+    "RFC8684-3.3.3/last-subflow-kept",
+    "The last subflow is not closed before all is Data ACKed",
+    ON_FIN,
+    exact=True,
+)
 def fin_loses_data(host: HostTrace, m: Moment) -> str | None:
     """But for the DATA_FIN alone."""
     c, own = m.connection, m.connection.own
@@ -34,7 +38,12 @@ def fin_loses_data(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "close.fins", MUST, CLAUSE, "Once both DATA_FINs are acknowledged, subflows are closed", END, exact=True
+    "close.fins",
+    MUST,
+    "RFC8684-3.3.3/subflows-closed-at-end",
+    "Once both DATA_FINs are acknowledged, subflows are closed",
+    END,
+    exact=True,
 )
 def fins(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     """By a FIN, or a RST."""
@@ -42,7 +51,12 @@ def fins(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
 
 
 @rule(
-    "close.data-fin-acked", MUST, CLAUSE, "A DATA_FIN is Data ACKed once all data has come", END, exact=True
+    "close.data-fin-acked",
+    MUST,
+    "RFC8684-3.3.3/data-fin",
+    "A DATA_FIN is Data ACKed once all data has come",
+    END,
+    exact=True,
 )
 def data_fin_acked(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     """By a Data ACK one higher than its number."""
@@ -52,7 +66,13 @@ def data_fin_acked(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, s
             yield number, frame, time, f"the DATA_FIN of frame {peer.fin_frame}: {words}"
 
 
-@rule("close.join-after", MUST, CLAUSE, "No join once both DATA_FINs are acknowledged", ON_SYN)
+@rule(
+    "close.join-after",
+    MUST,
+    "RFC8684-3.3.3/no-join-after-end",
+    "No join once both DATA_FINs are acknowledged",
+    ON_SYN,
+)
 def join_after(host: HostTrace, m: Moment) -> str | None:
     """The connection is closed."""
     if m.flags & ACK or not m.connection.data_fin_acked or m.subflow.own.syns:
@@ -61,14 +81,20 @@ def join_after(host: HostTrace, m: Moment) -> str | None:
     return "MP_JOIN to a connection that is closed" if joins else None
 
 
-@rule("fastclose.key", MUST, "RFC 8684 §3.5", "MP_FASTCLOSE has the receiver's key", MpFastclose)
+@rule("fastclose.key", MUST, "RFC8684-3.5/fast-close-key", "MP_FASTCLOSE has the receiver's key", MpFastclose)
 def fastclose_key(host: HostTrace, m: Moment, option: MpFastclose) -> str | None:
     """As it was declared in the handshake."""
     key = m.connection.peer_key
     return None if key in (None, option.receiver_key) else f"key {option.receiver_key:016x}, not {key:016x}"
 
 
-@rule("fastclose.reserved", MUST, "RFC 8684 §3.5", "The reserved bits of MP_FASTCLOSE are zero", MpFastclose)
+@rule(
+    "fastclose.reserved",
+    MUST,
+    "RFC8684-3.5/fast-close-reserved-zero",
+    "The reserved bits of MP_FASTCLOSE are zero",
+    MpFastclose,
+)
 def fastclose_reserved(host: HostTrace, m: Moment, option: MpFastclose) -> str | None:
     """Twelve."""
     return f"reserved bits {option.reserved:#05x}" if option.reserved else None
@@ -77,7 +103,7 @@ def fastclose_reserved(host: HostTrace, m: Moment, option: MpFastclose) -> str |
 @rule(
     "fastclose.answered",
     MUST,
-    "RFC 8684 §3.5",
+    "RFC8684-3.5/fast-close-ack-answered",
     "MP_FASTCLOSE on an ACK is answered with a RST",
     END,
     exact=True,
@@ -87,7 +113,9 @@ def fastclose_answered(host: HostTrace, now: int) -> Iterator[tuple[int, int, in
     return overdue(host, now, Duty.FAST_RESET)
 
 
-@rule("fastclose.data-after", MUST, "RFC 8684 §3.5", "No data after MP_FASTCLOSE", DATA)
+@rule(
+    "fastclose.data-after", MUST, "RFC8684-3.5/fast-close-nothing-after", "No data after MP_FASTCLOSE", DATA
+)
 def fastclose_data_after(host: HostTrace, m: Moment) -> str | None:
     """On any subflow: it is abruptly closed."""
     frame = m.connection.fastclose_sent

@@ -22,11 +22,14 @@ from mbtest.observe.rules.registry import (
 from mbtest.observe.state import Duty, Mode, Moment
 from mbtest.wire import SYN, URG, Dss
 
-MAPPINGS = "RFC 8684 §3.3.1"
-ACKS = "RFC 8684 §3.3.2"
 
-
-@rule("dss.mapping-changed", MUST, MAPPINGS, "A mapping, once declared, is never changed", MAPPING)
+@rule(
+    "dss.mapping-changed",
+    MUST,
+    "RFC8684-3.3.1/mapping-unchanged",
+    "A mapping, once declared, is never changed",
+    MAPPING,
+)
 def mapping_changed(host: HostTrace, m: Moment) -> str | None:
     """An octet of a subflow stands for one octet of the stream."""
     assert m.mapping is not None
@@ -41,7 +44,16 @@ def mapping_changed(host: HostTrace, m: Moment) -> str | None:
     )
 
 
-@rule("dss.checksum-present", MUST, MAPPINGS, "A mapping has a checksum where they were agreed on", MAPPING)
+@rule(
+    "dss.checksum-present",
+    MUST,
+    (
+        "RFC8684-3.3.1/checksum-when-negotiated",
+        "RFC8684-3.1/checksum-if-either",
+    ),
+    "A mapping has a checksum where they were agreed on",
+    MAPPING,
+)
 def checksum_present(host: HostTrace, m: Moment) -> str | None:
     """In a DSS; for MP_CAPABLE see capable.checksum."""
     assert m.mapping is not None
@@ -50,7 +62,13 @@ def checksum_present(host: HostTrace, m: Moment) -> str | None:
     return None if m.mapping.infinite else "no checksum"
 
 
-@rule("dss.checksum-unasked", MUST, MAPPINGS, "A mapping has no checksum where none was agreed on", MAPPING)
+@rule(
+    "dss.checksum-unasked",
+    MUST,
+    "RFC8684-3.3.1/checksum-when-negotiated",
+    "A mapping has no checksum where none was agreed on",
+    MAPPING,
+)
 def checksum_unasked(host: HostTrace, m: Moment) -> str | None:
     """The option is two octets longer then."""
     assert m.mapping is not None
@@ -59,13 +77,25 @@ def checksum_unasked(host: HostTrace, m: Moment) -> str | None:
     return "a checksum, which was not agreed on"
 
 
-@rule("dss.checksum-right", MUST, MAPPINGS, "The checksum of a mapping is that of its octets", CHECKED)
+@rule(
+    "dss.checksum-right",
+    MUST,
+    "RFC8684-3.3.1/checksum-right",
+    "The checksum of a mapping is that of its octets",
+    CHECKED,
+)
 def checksum_right(host: HostTrace, m: Moment, mapping: Mapping) -> str | None:
     """All of them, as they were first sent."""
     return f"checksum {mapping.checksum:#06x} of octets {mapping.data} to {mapping.data + mapping.length - 1}"
 
 
-@rule("dss.checksum-of-fin", MUST, "RFC 8684 §3.3.3", "The checksum of a lone DATA_FIN is right", MAPPING)
+@rule(
+    "dss.checksum-of-fin",
+    MUST,
+    "RFC8684-3.3.3/data-fin-alone-checksum",
+    "The checksum of a lone DATA_FIN is right",
+    MAPPING,
+)
 def checksum_of_fin(host: HostTrace, m: Moment) -> str | None:
     """It covers the pseudo-header alone."""
     mapping, stream = m.mapping, m.connection.own
@@ -77,7 +107,16 @@ def checksum_of_fin(host: HostTrace, m: Moment) -> str | None:
     return None if mapping.is_right(stream.base) else f"checksum {mapping.checksum:#06x} is wrong"
 
 
-@rule("dss.same-checksum", MUST, MAPPINGS, "A mapping that is sent again has the same checksum", MAPPING)
+@rule(
+    "dss.same-checksum",
+    MUST,
+    (
+        "RFC8684-3.3.1/mapping-unchanged",
+        "RFC8684-3.3.1/checksum-right",
+    ),
+    "A mapping that is sent again has the same checksum",
+    MAPPING,
+)
 def same_checksum(host: HostTrace, m: Moment) -> str | None:
     """Octets and numbers are the same."""
     assert m.mapping is not None
@@ -89,13 +128,19 @@ def same_checksum(host: HostTrace, m: Moment) -> str | None:
     return f"checksum {m.mapping.checksum:#06x}; frame {other.frame} had {other.checksum:#06x}"
 
 
-@rule("dss.reserved", MUST, "RFC 8684 §3.3", "The reserved bits of DSS are zero", Dss)
+@rule("dss.reserved", MUST, "RFC8684-3.3/dss-reserved-zero", "The reserved bits of DSS are zero", Dss)
 def reserved(host: HostTrace, m: Moment, option: Dss) -> str | None:
     """Seven."""
     return f"reserved bits {option.reserved:#04x}" if option.reserved else None
 
 
-@rule("dss.wide-data-ack", MUST, ACKS, "DSNs of 64 bits are Data ACKed with 64 bits", DATA_ACK)
+@rule(
+    "dss.wide-data-ack",
+    MUST,
+    "RFC8684-3.3.2/long-dsn-long-data-ack",
+    "DSNs of 64 bits are Data ACKed with 64 bits",
+    DATA_ACK,
+)
 def wide_data_ack(host: HostTrace, m: Moment) -> str | None:
     """Where no mapping of 32 bits has come, which may be."""
     c = m.connection
@@ -104,7 +149,13 @@ def wide_data_ack(host: HostTrace, m: Moment) -> str | None:
     return "a Data ACK of 32 bits; all mappings that came had 64"
 
 
-@rule("dss.data-ack-backwards", MUST, ACKS, "The Data ACK never goes back", DATA_ACK)
+@rule(
+    "dss.data-ack-backwards",
+    MUST,
+    "RFC8684-3.3.2/data-ack-never-back",
+    "The Data ACK never goes back",
+    DATA_ACK,
+)
 def data_ack_backwards(host: HostTrace, m: Moment) -> str | None:
     """On all subflows together, in the order in which segments were sent."""
     last = m.connection.peer.acked
@@ -112,7 +163,18 @@ def data_ack_backwards(host: HostTrace, m: Moment) -> str | None:
     return None if last is None or m.data_ack >= last else f"Data ACK {m.data_ack}, after {last}"
 
 
-@rule("dss.data-ack-beyond", MUST, ACKS, "Nothing is Data ACKed that did not arrive", DATA_ACK, exact=True)
+@rule(
+    "dss.data-ack-beyond",
+    MUST,
+    (
+        "RFC8684-3.3.2/data-ack-of-received-only",
+        "RFC8684-3.3.1/unmapped-data-not-data-acked",
+        "RFC8684-3.3.3/data-fin-acked-last",
+    ),
+    "Nothing is Data ACKed that did not arrive",
+    DATA_ACK,
+    exact=True,
+)
 def data_ack_beyond(host: HostTrace, m: Moment) -> str | None:
     """Up to the first hole, with a mapping, and a right checksum where there is one."""
     c = m.connection
@@ -125,7 +187,13 @@ def data_ack_beyond(host: HostTrace, m: Moment) -> str | None:
     return f"Data ACK {m.data_ack}; only octets below {c.peer.arrived.front} arrived without a hole"
 
 
-@rule("dss.data-ack-unsent", MUST, ACKS, "Nothing is Data ACKed that was never sent", DATA_ACK)
+@rule(
+    "dss.data-ack-unsent",
+    MUST,
+    "RFC8684-3.3.2/data-ack-of-received-only",
+    "Nothing is Data ACKed that was never sent",
+    DATA_ACK,
+)
 def data_ack_unsent(host: HostTrace, m: Moment) -> str | None:
     """Seen from anywhere: the highest octet that a mapping names."""
     c = m.connection
@@ -135,21 +203,46 @@ def data_ack_unsent(host: HostTrace, m: Moment) -> str | None:
     return f"Data ACK {m.data_ack}; the mappings end at {c.peer.top}"
 
 
-@rule("dss.data-ack-below", MUST, ACKS, "A Data ACK is not below the IDSN plus one", DATA_ACK)
+@rule(
+    "dss.data-ack-below",
+    MUST,
+    (
+        "RFC8684-3.3.2/data-ack",
+        "RFC8684-3.1/syn-takes-one-octet",
+    ),
+    "A Data ACK is not below the IDSN plus one",
+    DATA_ACK,
+)
 def data_ack_below(host: HostTrace, m: Moment) -> str | None:
     """The SYN takes the IDSN."""
     assert m.data_ack is not None
     return f"Data ACK {m.data_ack}" if m.connection.peer.known and m.data_ack < 1 else None
 
 
-@rule("dss.data-acked", MUST, ACKS, "Data that arrived in order is Data ACKed", END, exact=True)
+@rule(
+    "dss.data-acked",
+    MUST,
+    (
+        "RFC8684-3.3.2/data-ack",
+        "RFC8684-3.1/capable-data-acked",
+    ),
+    "Data that arrived in order is Data ACKed",
+    END,
+    exact=True,
+)
 def data_acked(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     """Within seconds: the sender can free nothing before."""
     return overdue(host, now, Duty.DATA_ACK)
 
 
-@rule("dss.first-data-ack", MUST, "RFC 8684 §3.7", "The first acknowledgement of data has a Data ACK", LATER,
-      exact=True)  # fmt: skip
+@rule(
+    "dss.first-data-ack",
+    MUST,
+    "RFC8684-3.7/data-ack-with-first-ack",
+    "The first acknowledgement of data has a Data ACK",
+    LATER,
+    exact=True,
+)
 def first_data_ack(host: HostTrace, m: Moment) -> str | None:
     """On the first subflow: without one the sender has to fall back."""
     c, s = m.connection, m.subflow
@@ -162,8 +255,13 @@ def first_data_ack(host: HostTrace, m: Moment) -> str | None:
     return f"acknowledges octets below {m.ack} of the subflow, without a Data ACK"
 
 
-@rule("dss.mapping-on-each", MUST, "RFC 8684 §3.7", "Data has a mapping beside it until the first Data ACK",
-      DATA)  # fmt: skip
+@rule(
+    "dss.mapping-on-each",
+    MUST,
+    "RFC8684-3.7/dss-until-data-ack",
+    "Data has a mapping beside it until the first Data ACK",
+    DATA,
+)
 def mapping_on_each(host: HostTrace, m: Moment) -> str | None:
     """On the first subflow; MP_CAPABLE with a length is one."""
     c = m.connection
@@ -183,7 +281,16 @@ def _bare(m: Moment) -> str | None:
     return "data without a mapping, and no Data ACK has come" if covered else None
 
 
-@rule("dss.no-mapping", MUST, MAPPINGS, "Data on a joined subflow has a mapping", DATA)
+@rule(
+    "dss.no-mapping",
+    MUST,
+    (
+        "RFC8684-3.3.1/mapping",
+        "RFC8684-3.3.1/relative-subflow-sequence",
+    ),
+    "Data on a joined subflow has a mapping",
+    DATA,
+)
 def no_mapping(host: HostTrace, m: Moment) -> str | None:
     """Its own, or one that was sent before."""
     own = m.subflow.own
@@ -195,14 +302,18 @@ def no_mapping(host: HostTrace, m: Moment) -> str | None:
     return f"octets {low} to {m.start + m.size - 1} of the subflow have no mapping"
 
 
-@rule("dss.empty", MUST, "RFC 8684 §3.3", "A DSS has a Data ACK, a mapping, or both", Dss)
+@rule("dss.empty", MUST, "RFC8684-3.3/dss-content", "A DSS has a Data ACK, a mapping, or both", Dss)
 def empty(host: HostTrace, m: Moment, option: Dss) -> str | None:
     """Either or both can be signalled."""
     return "a DSS with neither" if option.dsn is None and option.data_ack is None else None
 
 
 @rule(
-    "dss.fin-alone", MUST, "RFC 8684 §3.3.3", "A DATA_FIN without data has subflow sequence number 0", MAPPING
+    "dss.fin-alone",
+    MUST,
+    "RFC8684-3.3.3/data-fin-alone",
+    "A DATA_FIN without data has subflow sequence number 0",
+    MAPPING,
 )
 def fin_alone(host: HostTrace, m: Moment) -> str | None:
     """And a length of 1."""
@@ -213,7 +324,13 @@ def fin_alone(host: HostTrace, m: Moment) -> str | None:
     return f"DATA_FIN alone, with subflow sequence number {m.dss.subflow_sequence}" if wrong else None
 
 
-@rule("dss.fin-mapped", MUST, "RFC 8684 §3.3.3", "A DATA_FIN has a mapping that counts it", Dss)
+@rule(
+    "dss.fin-mapped",
+    MUST,
+    ("RFC8684-3.3.3/data-fin-takes-one-octet", "RFC8684-3.3.1/infinite-length-zero"),
+    "A DATA_FIN has a mapping that counts it",
+    Dss,
+)
 def fin_mapped(host: HostTrace, m: Moment, option: Dss) -> str | None:
     """A length of 1 at least."""
     if not option.data_fin:
@@ -223,7 +340,16 @@ def fin_mapped(host: HostTrace, m: Moment, option: Dss) -> str | None:
     return "DATA_FIN with a length of 0" if not option.length else None
 
 
-@rule("dss.fin-moved", MUST, "RFC 8684 §3.3.3", "The DATA_FIN stays where it is", MAPPING)
+@rule(
+    "dss.fin-moved",
+    MUST,
+    (
+        "RFC8684-3.3.3/data-fin-takes-one-octet",
+        "RFC8684-3.3.3/nothing-after-data-fin",
+    ),
+    "The DATA_FIN stays where it is",
+    MAPPING,
+)
 def fin_moved(host: HostTrace, m: Moment) -> str | None:
     """It is the last octet of the stream."""
     fin, mapping = m.connection.own.fin, m.mapping
@@ -233,7 +359,7 @@ def fin_moved(host: HostTrace, m: Moment) -> str | None:
     return f"DATA_FIN at {mapping.data + mapping.length}, after {fin}"
 
 
-@rule("dss.after-fin", MUST, "RFC 8684 §3.3.3", "No data after the DATA_FIN", MAPPING)
+@rule("dss.after-fin", MUST, "RFC8684-3.3.3/nothing-after-data-fin", "No data after the DATA_FIN", MAPPING)
 def after_fin(host: HostTrace, m: Moment) -> str | None:
     """What was sent before may be sent again."""
     fin, mapping = m.connection.own.fin, m.mapping
@@ -243,7 +369,16 @@ def after_fin(host: HostTrace, m: Moment) -> str | None:
     return f"data up to {mapping.data + mapping.length - 1}; the DATA_FIN is {fin}"
 
 
-@rule("dss.fin-inside", MUST, "RFC 8684 §3.3.3", "The DATA_FIN comes after all data that was sent", MAPPING)
+@rule(
+    "dss.fin-inside",
+    MUST,
+    (
+        "RFC8684-3.3.3/data-fin-takes-one-octet",
+        "RFC8684-3.3.3/nothing-after-data-fin",
+    ),
+    "The DATA_FIN comes after all data that was sent",
+    MAPPING,
+)
 def fin_inside(host: HostTrace, m: Moment) -> str | None:
     """It says that there is no more."""
     mapping, stream = m.mapping, m.connection.own
@@ -253,7 +388,13 @@ def fin_inside(host: HostTrace, m: Moment) -> str | None:
     return f"DATA_FIN at {mapping.data + mapping.length}; mappings reach up to {stream.top}"
 
 
-@rule("dss.urgent", MUST, MAPPINGS, "The urgent pointer does not interrupt a mapping", DATA)
+@rule(
+    "dss.urgent",
+    MUST,
+    "RFC8684-3.3.1/no-urgent-within-mapping",
+    "The urgent pointer does not interrupt a mapping",
+    DATA,
+)
 def urgent(host: HostTrace, m: Moment) -> str | None:
     """Not in MPTCP mode."""
     return "control bit URG" if m.flags & URG and m.connection.is_mptcp else None
@@ -262,7 +403,10 @@ def urgent(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "dss.window-shrinks",
     MUST,
-    "RFC 8684 §3.3.4",
+    (
+        "RFC8684-3.3.4/window-edge-kept",
+        "RFC8684-3.3.4/one-window",
+    ),
     "The right edge of the data window never goes back",
     DATA_ACK,
 )
@@ -280,7 +424,7 @@ def window_shrinks(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "dss.beyond-window",
     MUST,
-    "RFC 8684 §3.3.5",
+    "RFC8684-3.3.5/data-window-obeyed",
     "Nothing is sent beyond the data window",
     MAPPING,
     exact=True,
@@ -295,8 +439,17 @@ def beyond_window(host: HostTrace, m: Moment) -> str | None:
     return f"data up to {end}; the window ends at {edge}" if end > edge + 1 else None
 
 
-@rule("dss.backup", SHOULD, "RFC 8684 §3.3.8", "No new data on a backup while another is idle", MAPPING,
-      exact=True)  # fmt: skip
+@rule(
+    "dss.backup",
+    SHOULD,
+    (
+        "RFC8684-3.3.8/backup-respected",
+        "RFC8684-3.3.8/priority-respected",
+    ),
+    "No new data on a backup while another is idle",
+    MAPPING,
+    exact=True,
+)
 def backup(host: HostTrace, m: Moment) -> str | None:
     """A subflow that the peer has not marked, and on which nothing waits for an acknowledgement."""
     c, mapping = m.connection, m.mapping
@@ -313,7 +466,16 @@ def backup(host: HostTrace, m: Moment) -> str | None:
     return None
 
 
-@rule("dss.two", MUST, "RFC 8684 §3.3", "A segment has one DSS at most", OPTIONS)
+@rule(
+    "dss.two",
+    MUST,
+    (
+        "RFC8684-3.3/one-dss",
+        "RFC8684-3.1/capable-in-place-of-dss",
+    ),
+    "A segment has one DSS at most",
+    OPTIONS,
+)
 def two(host: HostTrace, m: Moment) -> str | None:
     """Or MP_CAPABLE with a length in its place."""
     count = sum(isinstance(option, Dss) for option in m.options)
@@ -327,8 +489,14 @@ def _has_length(m: Moment) -> bool:
     return m.capable is not None and m.capable.data_length is not None
 
 
-@rule("dss.before-keys", MUST, "RFC 8684 §3.1", "No DSS from the listener before the opener's key", Dss,
-      exact=True)  # fmt: skip
+@rule(
+    "dss.before-keys",
+    MUST,
+    "RFC8684-3.1/data-ack-needs-key",
+    "No DSS from the listener before the opener's key",
+    Dss,
+    exact=True,
+)
 def before_keys(host: HostTrace, m: Moment, option: Dss) -> str | None:
     """But a mapping alone, with TCP Fast Open (erratum 6609)."""
     c = m.connection

@@ -10,12 +10,20 @@ from mbtest.observe.rules.registry import DATA, DATA_ACK, END, LATER, MAPPING, M
 from mbtest.observe.state import Duty, Manner, Moment
 from mbtest.wire import RST, Dss, MpFail, MpTcprst
 
-CLAUSE = "RFC 8684 §3.7"
 REACTION = 100_000
 """Microseconds that a host may take until what reached it shows in what it sends."""
 
 
-@rule("fallback.dss-after", MUST, CLAUSE, "No DSS after a fallback, other than an infinite mapping", Dss)
+@rule(
+    "fallback.dss-after",
+    MUST,
+    (
+        "RFC8684-3.7/no-options-after-fallback",
+        "RFC8684-3.7/never-mptcp-again",
+    ),
+    "No DSS after a fallback, other than an infinite mapping",
+    Dss,
+)
 def dss_after(host: HostTrace, m: Moment, option: Dss) -> str | None:
     """Once data was sent without any option of MPTCP, it stays regular TCP."""
     c = m.connection
@@ -26,7 +34,13 @@ def dss_after(host: HostTrace, m: Moment, option: Dss) -> str | None:
     return f"a DSS, after data without one in frame {m.subflow.own.plain}"
 
 
-@rule("fallback.mapping-after-infinite", MUST, CLAUSE, "No other mapping after an infinite one", MAPPING)
+@rule(
+    "fallback.mapping-after-infinite",
+    MUST,
+    "RFC8684-3.7/never-mptcp-again",
+    "No other mapping after an infinite one",
+    MAPPING,
+)
 def mapping_after_infinite(host: HostTrace, m: Moment) -> str | None:
     """Of octets that it acts on; what was declared before may be sent again."""
     infinite, mapping = m.subflow.own.mapped.infinite, m.mapping
@@ -39,7 +53,11 @@ def mapping_after_infinite(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "fallback.infinite-checksum", MUST, "RFC 8684 §3.3.1", "An infinite mapping has a checksum of zero", Dss
+    "fallback.infinite-checksum",
+    MUST,
+    "RFC8684-3.3.1/infinite-checksum-zero",
+    "An infinite mapping has a checksum of zero",
+    Dss,
 )
 def infinite_checksum(host: HostTrace, m: Moment, option: Dss) -> str | None:
     """Where it has one."""
@@ -48,7 +66,13 @@ def infinite_checksum(host: HostTrace, m: Moment, option: Dss) -> str | None:
     return f"an infinite mapping with checksum {option.checksum:#06x}"
 
 
-@rule("fallback.infinite-moved", MUST, CLAUSE, "An infinite mapping that is sent again is the same", MAPPING)
+@rule(
+    "fallback.infinite-moved",
+    MUST,
+    "RFC8684-3.3.1/mapping-unchanged",
+    "An infinite mapping that is sent again is the same",
+    MAPPING,
+)
 def infinite_moved(host: HostTrace, m: Moment) -> str | None:
     """As far as octets of the subflow stand for the same octets of the stream."""
     infinite, mapping = m.subflow.own.mapped.infinite, m.mapping
@@ -64,7 +88,14 @@ def infinite_moved(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "fallback.infinite-start", MUST, CLAUSE, "An infinite mapping agrees with the mappings before it", MAPPING
+    "fallback.infinite-start",
+    MUST,
+    (
+        "RFC8684-3.7/infinite-mapping-start",
+        "RFC8684-3.3.1/mapping-unchanged",
+    ),
+    "An infinite mapping agrees with the mappings before it",
+    MAPPING,
 )
 def infinite_start(host: HostTrace, m: Moment) -> str | None:
     """It acts retroactively, and a mapping is never changed."""
@@ -81,8 +112,13 @@ def infinite_start(host: HostTrace, m: Moment) -> str | None:
     )
 
 
-@rule("fallback.infinite-beyond", MUST, CLAUSE, "An infinite mapping begins no later than the next octet",
-      MAPPING)  # fmt: skip
+@rule(
+    "fallback.infinite-beyond",
+    MUST,
+    "RFC8684-3.7/infinite-mapping-start",
+    "An infinite mapping begins no later than the next octet",
+    MAPPING,
+)
 def infinite_beyond(host: HostTrace, m: Moment) -> str | None:
     """It acts retroactively."""
     mapping, stream = m.mapping, m.connection.own
@@ -95,7 +131,7 @@ def infinite_beyond(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "fallback.infinite-among-several",
     MUST,
-    CLAUSE,
+    "RFC8684-3.7/one-subflow-after-infinite",
     "An infinite mapping is sent on the only subflow",
     MAPPING,
 )
@@ -109,7 +145,13 @@ def infinite_among_several(host: HostTrace, m: Moment) -> str | None:
     return f"an infinite mapping, and {others[0].name} is in use" if others else None
 
 
-@rule("fallback.one-subflow", MUST, CLAUSE, "After a fallback only one subflow has data", DATA)
+@rule(
+    "fallback.one-subflow",
+    MUST,
+    "RFC8684-3.7/one-subflow-after-infinite",
+    "After a fallback only one subflow has data",
+    DATA,
+)
 def one_subflow(host: HostTrace, m: Moment) -> str | None:
     """New data, on another subflow than that of the infinite mapping."""
     for subflow in m.connection.subflows:
@@ -119,7 +161,13 @@ def one_subflow(host: HostTrace, m: Moment) -> str | None:
     return None
 
 
-@rule("fallback.signalled", MUST, CLAUSE, "A sender that gives MPTCP up says so by an infinite mapping", DATA)
+@rule(
+    "fallback.signalled",
+    MUST,
+    "RFC8684-3.7/last-infinite-mapping",
+    "A sender that gives MPTCP up says so by an infinite mapping",
+    DATA,
+)
 def signalled(host: HostTrace, m: Moment) -> str | None:
     """Before data without a mapping, unless the peer has sent one."""
     c, own = m.connection, m.subflow.own
@@ -134,7 +182,14 @@ def signalled(host: HostTrace, m: Moment) -> str | None:
     return f"octets {low} to {m.start + m.size - 1} have no mapping, and no infinite mapping was sent"
 
 
-@rule("fallback.fail-answered", MUST, CLAUSE, "MP_FAIL is answered with MP_FAIL", END, exact=True)
+@rule(
+    "fallback.fail-answered",
+    MUST,
+    "RFC8684-3.7/mp-fail-answered",
+    "MP_FAIL is answered with MP_FAIL",
+    END,
+    exact=True,
+)
 def fail_answered(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     """Where it came on the only subflow, and not with a RST."""
     return overdue(host, now, Duty.FAIL_ANSWER)
@@ -143,7 +198,11 @@ def fail_answered(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, st
 @rule(
     "fallback.failure-told",
     MUST,
-    CLAUSE,
+    (
+        "RFC8684-3.7/mp-fail",
+        "RFC8684-3.7/mp-fail-rst",
+        "RFC8684-3.3.1/checksum-failure-acted-on",
+    ),
     "A wrong checksum is answered by MP_FAIL, or by a RST",
     END,
     exact=True,
@@ -153,7 +212,14 @@ def failure_told(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str
     return overdue(host, now, Duty.FAILURE)
 
 
-@rule("fallback.failure-reset", MUST, CLAUSE, "The RST for a wrong checksum has MP_FAIL", ON_RST, exact=True)
+@rule(
+    "fallback.failure-reset",
+    MUST,
+    "RFC8684-3.7/mp-fail-rst",
+    "The RST for a wrong checksum has MP_FAIL",
+    ON_RST,
+    exact=True,
+)
 def failure_reset(host: HostTrace, m: Moment) -> str | None:
     """It says from where on data has to be sent again."""
     if m.subflow.own.mapped.infinite or m.subflow.peer.mapped.broken_at is None or m.connection.fallback:
@@ -167,7 +233,7 @@ def failure_reset(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "fallback.fail-among-several",
     MUST,
-    CLAUSE,
+    "RFC8684-3.7/mp-fail-rst",
     "Among several subflows MP_FAIL comes on a RST",
     MpFail,
     exact=True,
@@ -186,7 +252,10 @@ def fail_among_several(host: HostTrace, m: Moment, option: MpFail) -> str | None
 @rule(
     "fallback.fail-dsn",
     MUST,
-    CLAUSE,
+    (
+        "RFC8684-3.7/mp-fail-dsn",
+        "RFC8684-3.7/mp-fail-64-bits",
+    ),
     "MP_FAIL names the start of the mapping that failed",
     MpFail,
     exact=True,
@@ -205,7 +274,7 @@ def fail_dsn(host: HostTrace, m: Moment, option: MpFail) -> str | None:
 @rule(
     "fallback.fail-cause",
     SHOULD,
-    CLAUSE,
+    "RFC8684-3.7/mp-fail-cause",
     "MP_FAIL is sent for a wrong checksum, or as an answer",
     MpFail,
     exact=True,
@@ -219,7 +288,12 @@ def fail_cause(host: HostTrace, m: Moment, option: MpFail) -> str | None:
 
 
 @rule(
-    "fallback.failed-acked", MUST, CLAUSE, "What failed its checksum is not Data ACKed", DATA_ACK, exact=True
+    "fallback.failed-acked",
+    MUST,
+    "RFC8684-3.7/failed-data-not-acked",
+    "What failed its checksum is not Data ACKed",
+    DATA_ACK,
+    exact=True,
 )
 def failed_acked(host: HostTrace, m: Moment) -> str | None:
     """After MP_FAIL on the only subflow nothing beyond its number is."""
@@ -231,8 +305,17 @@ def failed_acked(host: HostTrace, m: Moment) -> str | None:
     return f"Data ACK {m.data_ack}, after MP_FAIL of {failed}"
 
 
-@rule("fallback.after-fail", MUST, CLAUSE, "After MP_FAIL no new mapping but the infinite one", MAPPING,
-      exact=True)  # fmt: skip
+@rule(
+    "fallback.after-fail",
+    MUST,
+    (
+        "RFC8684-3.7/infinite-mapping-next-packet",
+        "RFC8684-3.7/infinite-mapping",
+    ),
+    "After MP_FAIL no new mapping but the infinite one",
+    MAPPING,
+    exact=True,
+)
 def after_fail(host: HostTrace, m: Moment) -> str | None:
     """But for what was under way."""
     c, mapping = m.connection, m.mapping
@@ -244,8 +327,14 @@ def after_fail(host: HostTrace, m: Moment) -> str | None:
     return f"a mapping of octet {mapping.data}, after MP_FAIL in frame {c.fail_received}"
 
 
-@rule("fallback.data-ack-after", SHOULD, CLAUSE, "No Data ACKs after the peer's infinite mapping", DATA_ACK,
-      exact=True)  # fmt: skip
+@rule(
+    "fallback.data-ack-after",
+    SHOULD,
+    "RFC8684-3.7/no-data-acks-after-infinite",
+    "No Data ACKs after the peer's infinite mapping",
+    DATA_ACK,
+    exact=True,
+)
 def data_ack_after(host: HostTrace, m: Moment) -> str | None:
     """But for what was under way."""
     c = m.connection
@@ -256,8 +345,14 @@ def data_ack_after(host: HostTrace, m: Moment) -> str | None:
     return f"a Data ACK, after the infinite mapping in frame {c.infinite_received}"
 
 
-@rule("fallback.path-broken", MUST, CLAUSE, "Regular TCP where first data gets no Data ACK", MAPPING,
-      exact=True)  # fmt: skip
+@rule(
+    "fallback.path-broken",
+    MUST,
+    "RFC8684-3.7/data-acked-without-data-ack",
+    "Regular TCP where first data gets no Data ACK",
+    MAPPING,
+    exact=True,
+)
 def path_broken(host: HostTrace, m: Moment) -> str | None:
     """On the first subflow, before any other, and before any Data ACK."""
     c, mapping = m.connection, m.mapping
@@ -269,31 +364,51 @@ def path_broken(host: HostTrace, m: Moment) -> str | None:
     return f"a new mapping of octet {mapping.data}, and data was acknowledged without a Data ACK"
 
 
-@rule("reset.flags", MUST, "RFC 8684 §3.6", "Flags U, V and W of MP_TCPRST are zero", MpTcprst)
+@rule(
+    "reset.flags", MUST, "RFC8684-3.6/reason-flags-zero", "Flags U, V and W of MP_TCPRST are zero", MpTcprst
+)
 def reset_flags(host: HostTrace, m: Moment, option: MpTcprst) -> str | None:
     """T alone has a meaning."""
     return f"flags {option.flags:04b}" if option.flags & 0x0E else None
 
 
-@rule("reset.carrier", MUST, "RFC 8684 §3.6", "MP_TCPRST comes on a RST", MpTcprst)
+@rule("reset.carrier", MUST, "RFC8684-3.6/reason-on-rst-only", "MP_TCPRST comes on a RST", MpTcprst)
 def reset_carrier(host: HostTrace, m: Moment, option: MpTcprst) -> str | None:
     """Nowhere else."""
     return None if m.flags & RST else "MP_TCPRST on a segment that is no RST"
 
 
-@rule("reset.reason", MUST, "RFC 8684 §3.6", "The reason of MP_TCPRST is one that is defined", MpTcprst)
+@rule(
+    "reset.reason",
+    MUST,
+    "RFC8684-3.6/reason-known",
+    "The reason of MP_TCPRST is one that is defined",
+    MpTcprst,
+)
 def reset_reason(host: HostTrace, m: Moment, option: MpTcprst) -> str | None:
     """0 to 6."""
     return f"reason {option.reason}" if option.reason > 6 else None
 
 
-@rule("fallback.fail-reserved", MUST, CLAUSE, "The reserved bits of MP_FAIL are zero", MpFail)
+@rule(
+    "fallback.fail-reserved",
+    MUST,
+    "RFC8684-3.7/mp-fail-reserved-zero",
+    "The reserved bits of MP_FAIL are zero",
+    MpFail,
+)
 def fail_reserved(host: HostTrace, m: Moment, option: MpFail) -> str | None:
     """Twelve."""
     return f"reserved bits {option.reserved:#05x}" if option.reserved else None
 
 
-@rule("fallback.signals-after", MUST, CLAUSE, "No signals of MPTCP once a connection is regular TCP", LATER)
+@rule(
+    "fallback.signals-after",
+    MUST,
+    "RFC8684-3.7/no-options-after-fallback",
+    "No signals of MPTCP once a connection is regular TCP",
+    LATER,
+)
 def signals_after(host: HostTrace, m: Moment) -> str | None:
     """Addresses and priorities; for DSS see fallback.dss-after."""
     if m.connection.fallback is None or not m.options or m.subflow.own.plain is None:

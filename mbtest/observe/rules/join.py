@@ -11,17 +11,31 @@ from mbtest.observe.rules.registry import DATA, END, LATER, MUST, ON_RST, ON_SYN
 from mbtest.observe.state import Duty, Moment
 from mbtest.wire import ACK, SYN, MpJoin, MpJoinAck, MpJoinSyn, MpJoinSynAck, MpTcprst
 
-CLAUSE = "RFC 8684 §3.2"
 
-
-@rule("join.token", MUST, CLAUSE, "MP_JOIN has the token of the peer's key", MpJoinSyn)
+@rule(
+    "join.token",
+    MUST,
+    (
+        "RFC8684-3.2/join-token",
+        "RFC8684-3.1/token",
+        "RFC8684-3.1/key-byte-order",
+    ),
+    "MP_JOIN has the token of the peer's key",
+    MpJoinSyn,
+)
 def token(host: HostTrace, m: Moment, option: MpJoinSyn) -> str | None:
     """Of the connection that it joins."""
     known = m.connection.peer_token
     return None if known is None or known == option.token else f"token {option.token:08x}, not {known:08x}"
 
 
-@rule("join.hmac-of-answer", MUST, CLAUSE, "The HMAC of the SYN/ACK is right", MpJoinSynAck)
+@rule(
+    "join.hmac-of-answer",
+    MUST,
+    "RFC8684-3.2/hmac-on-syn-ack",
+    "The HMAC of the SYN/ACK is right",
+    MpJoinSynAck,
+)
 def hmac_of_answer(host: HostTrace, m: Moment, option: MpJoinSynAck) -> str | None:
     """With the nonce that the option has."""
     own = m.subflow.own
@@ -33,14 +47,20 @@ def hmac_of_answer(host: HostTrace, m: Moment, option: MpJoinSynAck) -> str | No
     return f"HMAC {option.hmac:016x}, not {right.hex()}"
 
 
-@rule("join.hmac-of-ack", MUST, CLAUSE, "The HMAC of the third ACK is right", MpJoinAck)
+@rule("join.hmac-of-ack", MUST, "RFC8684-3.2/hmac-on-ack", "The HMAC of the third ACK is right", MpJoinAck)
 def hmac_of_ack(host: HostTrace, m: Moment, option: MpJoinAck) -> str | None:
     """20 octets."""
     right = proof(m.connection, m.subflow, 20, own=True)
     return None if right is None or right == option.hmac else f"HMAC {option.hmac.hex()}, not {right.hex()}"
 
 
-@rule("join.unasked", MUST, CLAUSE, "A SYN/ACK has MP_JOIN only where the SYN had it", ON_SYN)
+@rule(
+    "join.unasked",
+    MUST,
+    "RFC8684-3.2/join-not-unasked",
+    "A SYN/ACK has MP_JOIN only where the SYN had it",
+    ON_SYN,
+)
 def unasked(host: HostTrace, m: Moment) -> str | None:
     """As the SYN reached the host."""
     if not m.flags & ACK or m.subflow.peer.isn is None or m.subflow.kind == "join":
@@ -48,7 +68,9 @@ def unasked(host: HostTrace, m: Moment) -> str | None:
     return "MP_JOIN, which the SYN had not" if any(isinstance(o, MpJoin) for o in m.options) else None
 
 
-@rule("join.third-ack", MUST, CLAUSE, "The opener's first segment after the SYN has its HMAC", LATER)
+@rule(
+    "join.third-ack", MUST, "RFC8684-3.2/join", "The opener's first segment after the SYN has its HMAC", LATER
+)
 def third_ack(host: HostTrace, m: Moment) -> str | None:
     """It is the only proof that there is."""
     s = m.subflow
@@ -64,7 +86,13 @@ def third_ack(host: HostTrace, m: Moment) -> str | None:
     return "the first segment after the SYN has no MP_JOIN"
 
 
-@rule("join.data-before-ack", MUST, CLAUSE, "No data from the opener before its HMAC was acknowledged", DATA)
+@rule(
+    "join.data-before-ack",
+    MUST,
+    "RFC8684-3.2/no-data-before-established",
+    "No data from the opener before its HMAC was acknowledged",
+    DATA,
+)
 def data_before_ack(host: HostTrace, m: Moment) -> str | None:
     """The subflow is PRE_ESTABLISHED until then."""
     s = m.subflow
@@ -73,7 +101,13 @@ def data_before_ack(host: HostTrace, m: Moment) -> str | None:
     return "data, and nothing has acknowledged the HMAC"
 
 
-@rule("join.data-before-hmac", MUST, CLAUSE, "No data to the opener before its HMAC was verified", DATA)
+@rule(
+    "join.data-before-hmac",
+    MUST,
+    "RFC8684-3.2/no-data-before-proof",
+    "No data to the opener before its HMAC was verified",
+    DATA,
+)
 def data_before_hmac(host: HostTrace, m: Moment) -> str | None:
     """As it reached the host."""
     s = m.subflow
@@ -83,7 +117,16 @@ def data_before_hmac(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "join.failed", MUST, CLAUSE, "After a wrong or missing HMAC nothing is sent but a RST", LATER, exact=True
+    "join.failed",
+    MUST,
+    (
+        "RFC8684-3.2/wrong-hmac-on-syn-ack",
+        "RFC8684-3.2/wrong-hmac-on-ack",
+        "RFC8684-3.2/ack-without-join",
+    ),
+    "After a wrong or missing HMAC nothing is sent but a RST",
+    LATER,
+    exact=True,
 )
 def failed(host: HostTrace, m: Moment) -> str | None:
     """By a host that got it."""
@@ -94,13 +137,32 @@ def failed(host: HostTrace, m: Moment) -> str | None:
     return None
 
 
-@rule("join.reset", MUST, CLAUSE, "A join that failed is reset", END, exact=True)
+@rule(
+    "join.reset",
+    MUST,
+    (
+        "RFC8684-3.2/wrong-hmac-on-syn-ack",
+        "RFC8684-3.2/wrong-hmac-on-ack",
+        "RFC8684-3.2/ack-without-join",
+        "RFC8684-3.2/syn-ack-without-join",
+        "RFC8684-3.2/unknown-token-reset",
+    ),
+    "A join that failed is reset",
+    END,
+    exact=True,
+)
 def reset(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     """HMAC wrong or missing, MP_JOIN missing in the answer, token unknown."""
     return overdue(host, now, Duty.RESET)
 
 
-@rule("join.before-dss", MUST, "RFC 8684 §3.1", "No join before a DSS has come from the peer", MpJoinSyn)
+@rule(
+    "join.before-dss",
+    MUST,
+    "RFC8684-3.1/no-join-before-dss",
+    "No join before a DSS has come from the peer",
+    MpJoinSyn,
+)
 def before_dss(host: HostTrace, m: Moment, option: MpJoinSyn) -> str | None:
     """Only then is it known that the connection is MPTCP."""
     c = m.connection
@@ -112,7 +174,7 @@ def before_dss(host: HostTrace, m: Moment, option: MpJoinSyn) -> str | None:
 @rule(
     "join.unwanted",
     MUST,
-    "RFC 8684 §3.1",
+    "RFC8684-3.1/flag-c-respected",
     "No join to the address and port of a peer that set flag C",
     MpJoinSyn,
 )
@@ -124,7 +186,16 @@ def unwanted(host: HostTrace, m: Moment, option: MpJoinSyn) -> str | None:
     return "MP_JOIN to where the peer wants none"
 
 
-@rule("join.after-fallback", MUST, "RFC 8684 §3.7", "No join to a connection that is regular TCP", MpJoinSyn)
+@rule(
+    "join.after-fallback",
+    MUST,
+    (
+        "RFC8684-3.7/no-options-after-fallback",
+        "RFC8684-3.7/one-subflow-after-infinite",
+    ),
+    "No join to a connection that is regular TCP",
+    MpJoinSyn,
+)
 def after_fallback(host: HostTrace, m: Moment, option: MpJoinSyn) -> str | None:
     """To the host that asks."""
     fallback = m.connection.fallback
@@ -133,7 +204,9 @@ def after_fallback(host: HostTrace, m: Moment, option: MpJoinSyn) -> str | None:
     return f"MP_JOIN, after the connection fell back in frame {fallback.frame}"
 
 
-@rule("join.reserved", MUST, CLAUSE, "The reserved bits of MP_JOIN are zero", ON_SYN)
+@rule(
+    "join.reserved", MUST, "RFC8684-3.2/join-reserved-zero", "The reserved bits of MP_JOIN are zero", ON_SYN
+)
 def reserved(host: HostTrace, m: Moment) -> str | None:
     """Three beside flag B."""
     for option in m.options:
@@ -143,14 +216,18 @@ def reserved(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "join.reserved-of-ack", MUST, CLAUSE, "The reserved bits of the third ACK's MP_JOIN are zero", MpJoinAck
+    "join.reserved-of-ack",
+    MUST,
+    "RFC8684-3.2/join-ack-reserved-zero",
+    "The reserved bits of the third ACK's MP_JOIN are zero",
+    MpJoinAck,
 )
 def reserved_of_ack(host: HostTrace, m: Moment, option: MpJoinAck) -> str | None:
     """All twelve."""
     return f"reserved bits {option.reserved:#05x}" if option.reserved else None
 
 
-@rule("join.nonce", MUST, CLAUSE, "Each join has a nonce of its own", ON_SYN)
+@rule("join.nonce", MUST, "RFC8684-3.2/join-nonce", "Each join has a nonce of its own", ON_SYN)
 def nonce(host: HostTrace, m: Moment) -> str | None:
     """Among all joins of the host; a SYN that is sent again is the same one."""
     for option in m.options:
@@ -161,7 +238,16 @@ def nonce(host: HostTrace, m: Moment) -> str | None:
     return None
 
 
-@rule("join.address-id", MUST, CLAUSE, "An address ID stands for one address", ON_SYN)
+@rule(
+    "join.address-id",
+    MUST,
+    (
+        "RFC8684-3.2/address-id-unique",
+        "RFC8684-3.2/address-id-zero",
+    ),
+    "An address ID stands for one address",
+    ON_SYN,
+)
 def address_id(host: HostTrace, m: Moment) -> str | None:
     """Of the sender; ID 0 for that of the first subflow."""
     c = m.connection
@@ -179,21 +265,40 @@ def address_id(host: HostTrace, m: Moment) -> str | None:
     return None
 
 
-@rule("join.acknowledged", MUST, CLAUSE, "The HMAC of the third ACK is acknowledged", END, exact=True)
+@rule(
+    "join.acknowledged",
+    MUST,
+    "RFC8684-3.2/join-ack-answered",
+    "The HMAC of the third ACK is acknowledged",
+    END,
+    exact=True,
+)
 def acknowledged(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     """By a regular ACK."""
     return overdue(host, now, Duty.JOIN_ACK)
 
 
-@rule("join.hmac-again", MUST, CLAUSE, "The third ACK of a join is sent again until it is acknowledged", END,
-      exact=True)  # fmt: skip
+@rule(
+    "join.hmac-again",
+    MUST,
+    "RFC8684-3.2/join-ack-retransmitted",
+    "The third ACK of a join is sent again until it is acknowledged",
+    END,
+    exact=True,
+)
 def hmac_again(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     """Waits for longer than the first few timeouts."""
     return overdue(host, now, Duty.JOIN_HMAC)
 
 
-@rule("join.refusal-reason", SHOULD, CLAUSE, "The RST of a join that fails says why in MP_TCPRST", ON_RST,
-      exact=True)  # fmt: skip
+@rule(
+    "join.refusal-reason",
+    SHOULD,
+    "RFC8684-3.2/join-failure-reason",
+    "The RST of a join that fails says why in MP_TCPRST",
+    ON_RST,
+    exact=True,
+)
 def refusal_reason(host: HostTrace, m: Moment) -> str | None:
     """An MPTCP-specific error."""
     s = m.subflow
@@ -204,7 +309,16 @@ def refusal_reason(host: HostTrace, m: Moment) -> str | None:
     )
 
 
-@rule("join.port", SHOULD, "RFC 8684 §3.9.1", "A join goes to the port of the first subflow", MpJoinSyn)
+@rule(
+    "join.port",
+    SHOULD,
+    (
+        "RFC8684-3.9.1/join-to-same-port",
+        "RFC8684-3.4.1/announced-port-used",
+    ),
+    "A join goes to the port of the first subflow",
+    MpJoinSyn,
+)
 def port(host: HostTrace, m: Moment, option: MpJoinSyn) -> str | None:
     """Unless the peer announced another."""
     first = m.connection.subflows[0]

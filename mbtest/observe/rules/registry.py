@@ -40,17 +40,19 @@ Test = Callable[..., Any]
 
 
 class Rule(NamedTuple):
-    """A rule. `requires`: what of testcases/requirements.toml it tests."""
+    """A rule."""
 
     id: str
     level: str
     clause: str
+    """The section of the first of its requirements."""
     claim: str
     on: object
     exact: bool
     """Whether it needs packets that were seen at the host itself."""
     test: Test
-    requires: tuple[str, ...]
+    requirements: tuple[str, ...]
+    """Ids of what it tests, of testcases/requirements.toml."""
 
 
 class Breach(NamedTuple):
@@ -72,23 +74,29 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(
-    name: str, level: str, clause: str, claim: str, on: object, *, exact: bool = False, requires: str = ""
+    name: str, level: str, requires: str | tuple[str, ...], claim: str, on: object, *, exact: bool = False
 ) -> Callable[[Test], Test]:
     """Register a rule.
 
-    name: permanent words. on: what it is asked about: one of the constants above, or a class of option, which
-    it is then given as well. exact: see `Rule`.
+    name: permanent words. requires: ids of requirements, the one that governs first. on: what the rule is
+    asked about: one of the constants above, or a class of option, which it is then given as well. exact: see
+    `Rule`.
     """
     if name in RULES:
         raise ValueError(f"two rules are called {name}")
+    ids = (requires,) if isinstance(requires, str) else requires
 
     def register(test: Test) -> Test:
-        document, _, section = clause.partition(" §")
-        own = f"{document.replace(' ', '')}-{section}/{name.partition('.')[2]}"
-        RULES[name] = Rule(name, level, clause, claim, on, exact, test, (requires or own,))
+        RULES[name] = Rule(name, level, _clause(ids[0]), claim, on, exact, test, ids)
         return test
 
     return register
+
+
+def _clause(requirement: str) -> str:
+    """Return the section that a requirement is of, as `RFC 8684 §3.3.1`."""
+    document, _, section = requirement.partition("/")[0].rpartition("-")
+    return f"{document.replace('RFC', 'RFC ')} §{section}"
 
 
 class Rulebook:

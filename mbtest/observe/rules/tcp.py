@@ -21,26 +21,37 @@ from mbtest.wire.packet import RESERVED
 DEFAULT_MSS = {4: 536, 6: 1_220}
 
 
-@rule("tcp.checksum", MUST, "RFC 9293 §3.1", "The TCP checksum is right", SEGMENT, exact=True)
+@rule("tcp.checksum", MUST, "RFC9293-3.1/checksum-sent", "The TCP checksum is right", SEGMENT, exact=True)
 def checksum(host: HostTrace, m: Moment) -> str | None:
     """Only where packets are seen after they were sent: before, an interface may still owe the checksum."""
     return None if m.segment.checksum_is_right() else f"checksum {m.segment.checksum:#06x} is wrong"
 
 
-@rule("tcp.reserved", MUST, "RFC 9293 §3.1", "The reserved bits of the header are zero", SEGMENT)
+@rule("tcp.reserved", MUST, "RFC9293-3.1/reserved-zero", "The reserved bits of the header are zero", SEGMENT)
 def reserved(host: HostTrace, m: Moment) -> str | None:
     """All three: AE has a meaning by now."""
     return f"reserved bits {(m.flags & RESERVED) >> 9:03b}" if m.flags & RESERVED else None
 
 
-@rule("tcp.ack-bit", MUST, "RFC 9293 §3.1", "Each segment after the SYN has the control bit ACK", LATER)
+@rule(
+    "tcp.ack-bit",
+    MUST,
+    "RFC9293-3.1/ack-after-syn",
+    "Each segment after the SYN has the control bit ACK",
+    LATER,
+)
 def ack_bit(host: HostTrace, m: Moment) -> str | None:
     """A RST may lack it."""
     return None if m.flags & ACK else "no control bit ACK"
 
 
 @rule(
-    "tcp.ack-beyond", MUST, "RFC 9293 §3.4", "Nothing is acknowledged that did not arrive", LATER, exact=True
+    "tcp.ack-beyond",
+    MUST,
+    "RFC9293-3.4/ack-of-received-only",
+    "Nothing is acknowledged that did not arrive",
+    LATER,
+    exact=True,
 )
 def ack_beyond(host: HostTrace, m: Moment) -> str | None:
     """Up to the first hole."""
@@ -50,7 +61,13 @@ def ack_beyond(host: HostTrace, m: Moment) -> str | None:
     return f"acknowledges up to {m.ack}; only octets below {peer.mapped.taken.front} arrived without a hole"
 
 
-@rule("tcp.ack-backwards", MUST, "RFC 9293 §3.4", "The acknowledgement number never goes back", LATER)
+@rule(
+    "tcp.ack-backwards",
+    MUST,
+    "RFC9293-3.4/ack-never-back",
+    "The acknowledgement number never goes back",
+    LATER,
+)
 def ack_backwards(host: HostTrace, m: Moment) -> str | None:
     """In the order in which segments were sent."""
     last = m.subflow.own.last_ack
@@ -59,7 +76,17 @@ def ack_backwards(host: HostTrace, m: Moment) -> str | None:
     return f"acknowledges up to {m.ack}, after {last}"
 
 
-@rule("tcp.beyond-window", MUST, "RFC 9293 §3.8.6", "Nothing is sent beyond the window", DATA, exact=True)
+@rule(
+    "tcp.beyond-window",
+    MUST,
+    (
+        "RFC9293-3.8.6/window-obeyed",
+        "RFC8684-3.3.5/subflow-window-obeyed",
+    ),
+    "Nothing is sent beyond the window",
+    DATA,
+    exact=True,
+)
 def beyond_window(host: HostTrace, m: Moment) -> str | None:
     """But one octet, as a probe (§3.8.6.1)."""
     edge, end = m.subflow.own.edge, m.start + m.size
@@ -68,7 +95,13 @@ def beyond_window(host: HostTrace, m: Moment) -> str | None:
     return f"data up to {end}; the window ends at {edge}"
 
 
-@rule("tcp.window-shrink", SHOULD, "RFC 9293 §3.8.6", "The right edge of the window does not go back", LATER)
+@rule(
+    "tcp.window-shrink",
+    SHOULD,
+    "RFC9293-3.8.6/window-not-shrunk",
+    "The right edge of the window does not go back",
+    LATER,
+)
 def window_shrink(host: HostTrace, m: Moment) -> str | None:
     """By more than scaling rounds off; in MPTCP it is the data window that counts (RFC 8684 §3.3.4)."""
     edge, own = m.subflow.peer.edge, m.subflow.own
@@ -79,7 +112,13 @@ def window_shrink(host: HostTrace, m: Moment) -> str | None:
     return f"the window ends at {m.ack + m.window}, after {edge}"
 
 
-@rule("tcp.after-fin", MUST, "RFC 9293 §3.6", "Nothing comes after the FIN, which stays where it is", LATER)
+@rule(
+    "tcp.after-fin",
+    MUST,
+    "RFC9293-3.6/nothing-after-fin",
+    "Nothing comes after the FIN, which stays where it is",
+    LATER,
+)
 def after_fin(host: HostTrace, m: Moment) -> str | None:
     """Retransmissions end where the FIN is, or before."""
     fin, end = m.subflow.own.fin, m.start + m.size
@@ -90,7 +129,9 @@ def after_fin(host: HostTrace, m: Moment) -> str | None:
     return f"FIN at {end}, after a FIN at {fin}" if m.flags & FIN and end != fin else None
 
 
-@rule("tcp.gap", MUST, "RFC 9293 §3.4", "Sequence numbers are used in order, none skipped", LATER)
+@rule(
+    "tcp.gap", MUST, "RFC9293-3.4/numbers-in-order", "Sequence numbers are used in order, none skipped", LATER
+)
 def gap(host: HostTrace, m: Moment) -> str | None:
     """None beyond the next one."""
     own = m.subflow.own
@@ -99,7 +140,16 @@ def gap(host: HostTrace, m: Moment) -> str | None:
     return f"octet {m.start} is sent; the next one was {max(own.top, 1)}"
 
 
-@rule("tcp.same-octets", MUST, "RFC 9293 §3.8.1", "What is sent again has the octets of the first time", DATA)
+@rule(
+    "tcp.same-octets",
+    MUST,
+    (
+        "RFC9293-3.4/same-octet-same-number",
+        "RFC8684-6/same-data-same-number",
+    ),
+    "What is sent again has the octets of the first time",
+    DATA,
+)
 def same_octets(host: HostTrace, m: Moment) -> str | None:
     """As far as it was not acknowledged: no more is kept."""
     own = m.subflow.own
@@ -119,7 +169,14 @@ def same_octets(host: HostTrace, m: Moment) -> str | None:
     return None
 
 
-@rule("tcp.mss", MUST, "RFC 9293 §3.7.1", "Segments are no larger than the peer's MSS", DATA, exact=True)
+@rule(
+    "tcp.mss",
+    MUST,
+    "RFC9293-3.7.1/mss-respected",
+    "Segments are no larger than the peer's MSS",
+    DATA,
+    exact=True,
+)
 def mss(host: HostTrace, m: Moment) -> str | None:
     """Options included: the MSS is that of a segment without any."""
     peer = m.subflow.peer
@@ -131,7 +188,11 @@ def mss(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "tcp.syn-options", MUST, "RFC 9293 §3.2", "MSS, window scale and SACK-permitted come on SYNs only", LATER
+    "tcp.syn-options",
+    MUST,
+    "RFC9293-3.2/on-syns-only",
+    "MSS, window scale and SACK-permitted come on SYNs only",
+    LATER,
 )
 def syn_options(host: HostTrace, m: Moment) -> str | None:
     """RFC 9293 §3.7.1, RFC 7323 §2.2, RFC 2018 §2."""
@@ -142,7 +203,11 @@ def syn_options(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "tcp.scale-answer", MUST, "RFC 7323 §2.2", "A SYN/ACK has window scale only where the SYN had it", ON_SYN
+    "tcp.scale-answer",
+    MUST,
+    "RFC7323-2.2/scale-not-unasked",
+    "A SYN/ACK has window scale only where the SYN had it",
+    ON_SYN,
 )
 def scale_answer(host: HostTrace, m: Moment) -> str | None:
     """As the SYN reached the host."""
@@ -152,7 +217,9 @@ def scale_answer(host: HostTrace, m: Moment) -> str | None:
     return "window scale was not asked for" if m.segment.option(WindowScale) else None
 
 
-@rule("tcp.sack-unasked", MUST, "RFC 2018 §4", "SACK is sent only where it was permitted", LATER)
+@rule(
+    "tcp.sack-unasked", MUST, "RFC2018-4/sack-not-unasked", "SACK is sent only where it was permitted", LATER
+)
 def sack_unasked(host: HostTrace, m: Moment) -> str | None:
     """By the peer's SYN."""
     peer = m.subflow.peer
@@ -161,7 +228,14 @@ def sack_unasked(host: HostTrace, m: Moment) -> str | None:
     return "SACK that the peer has not permitted" if m.segment.option(Sack) else None
 
 
-@rule("tcp.sack-arrived", MUST, "RFC 2018 §4", "SACK reports only what arrived", LATER, exact=True)
+@rule(
+    "tcp.sack-arrived",
+    MUST,
+    "RFC2018-4/sack-of-received-only",
+    "SACK reports only what arrived",
+    LATER,
+    exact=True,
+)
 def sack_arrived(host: HostTrace, m: Moment) -> str | None:
     """Whole blocks."""
     peer = m.subflow.peer
@@ -177,7 +251,13 @@ def sack_arrived(host: HostTrace, m: Moment) -> str | None:
     return None
 
 
-@rule("tcp.timestamps-kept", MUST, "RFC 7323 §3.2", "Once agreed on, timestamps are on every segment", LATER)
+@rule(
+    "tcp.timestamps-kept",
+    MUST,
+    "RFC7323-3.2/timestamps-kept",
+    "Once agreed on, timestamps are on every segment",
+    LATER,
+)
 def timestamps_kept(host: HostTrace, m: Moment) -> str | None:
     """A RST may lack them."""
     if not (m.subflow.own.timestamps and m.subflow.peer.timestamps):
@@ -185,7 +265,13 @@ def timestamps_kept(host: HostTrace, m: Moment) -> str | None:
     return None if m.segment.option(Timestamps) else "no timestamps, which both SYNs had"
 
 
-@rule("tcp.timestamps-unasked", MUST, "RFC 7323 §3.2", "Timestamps come only where both SYNs had them", LATER)
+@rule(
+    "tcp.timestamps-unasked",
+    MUST,
+    "RFC7323-3.2/timestamps-not-unasked",
+    "Timestamps come only where both SYNs had them",
+    LATER,
+)
 def timestamps_unasked(host: HostTrace, m: Moment) -> str | None:
     """As the peer's SYN reached the host."""
     if m.subflow.peer.isn is None or m.subflow.peer.timestamps or not len(m.segment.option_block):
@@ -193,7 +279,13 @@ def timestamps_unasked(host: HostTrace, m: Moment) -> str | None:
     return "timestamps, which the peer's SYN had not" if m.segment.option(Timestamps) else None
 
 
-@rule("tcp.after-reset", MUST, "RFC 9293 §3.10.5", "After a RST of its own a host sends nothing more", LATER)
+@rule(
+    "tcp.after-reset",
+    MUST,
+    "RFC9293-3.10.5/nothing-after-rst",
+    "After a RST of its own a host sends nothing more",
+    LATER,
+)
 def after_reset(host: HostTrace, m: Moment) -> str | None:
     """But another RST."""
     rst = m.subflow.own.rst

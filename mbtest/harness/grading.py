@@ -1,0 +1,109 @@
+"""Verdicts: what comes of a case's expectations, of the conformance rules, and of the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from mbtest.observe.rules import RULES, Breach, Rulebook
+from mbtest.results import Control, Evidence, Finding, Level, Verdict
+
+SHOWN = 3
+"""Packets that are shown for a rule that was broken more often."""
+WITNESS = "witness"
+"""The rule of findings on which a stack and the packets contradict each other; no verdict depends on them."""
+_VERDICTS = (
+    (Level.MUST, Verdict.FAIL),
+    (Level.SHOULD, Verdict.NON_STRICT),
+    (Level.MAY, Verdict.INFORMATIONAL),
+)
+
+
+class Grade(NamedTuple):
+    """A verdict, in words, and the hosts to blame."""
+
+    verdict: Verdict
+    reason: str
+    blame: tuple[str, ...] = ()
+
+
+def broken_rules(book: Rulebook) -> list[Finding]:
+    """Return a finding for each rule that a host broke, those of higher level first."""
+    found: dict[tuple[str, str], list[Breach]] = {}
+    for breach in book.breaches:
+        found.setdefault((breach.rule, breach.who), []).append(breach)
+    counts: dict[tuple[str, str], int] = {}
+    for (rule, who, _), number in book.more.items():
+        counts[rule, who] = counts.get((rule, who), 0) + number
+    findings = [
+        Finding(
+            expected=RULES[name].claim,
+            actual=f"{who}: {breaches[0].words}",
+            met=False,
+            level=Level(breaches[0].level),
+            requirement=next(iter(RULES[name].requirements), ""),
+            evidence=tuple(Evidence(one.frame, one.words) for one in breaches[:SHOWN]),
+            rule=name,
+            clause=breaches[0].clause,
+            who=who,
+            count=counts[name, who],
+        )
+        for (name, who), breaches in found.items()
+    ]
+    return sorted(findings, key=lambda finding: list(Level).index(finding.level))
+
+
+def missed(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings that a verdict depends on: what was expected and did not come."""
+    return [finding for finding in findings if not finding.met and finding.rule != WITNESS]
+
+
+def worst(findings: Sequence[Finding]) -> tuple[Verdict, list[Finding]] | None:
+    """Return the verdict that missed findings come to, and those of the highest level; None for none."""
+    for level, verdict in _VERDICTS:
+        if of_level := [finding for finding in findings if finding.level is level]:
+            return verdict, of_level
+    return None
+
+
+def grade(
+    findings: Sequence[Finding], excused: Sequence[Finding], controls: Sequence[Control], happened: str
+) -> Grade | None:
+    """Return the verdict that findings come to; None where nothing was missed.
+
+    excused: those that a control shares. happened: the outcome in words.
+    """
+    left = [finding for finding in missed(findings) if finding not in excused]
+    found = worst(left)
+    if found is not None and found[0] is not Verdict.INFORMATIONAL:
+        verdict, of_level = found
+        blame = tuple(dict.fromkeys(finding.who for finding in of_level if finding.who))
+        return Grade(verdict, in_words(of_level, happened), blame)
+    if excused:
+        shared = "; ".join(f"{_without(control)}: {control.reason}" for control in controls)
+        return Grade(Verdict.INCONCLUSIVE, f"{happened}; no stack is to blame: {shared}")
+    return Grade(found[0], in_words(found[1], happened)) if found is not None else None
+
+
+def in_words(findings: Sequence[Finding], happened: str) -> str:
+    """Return in words what happened, and what was expected instead; what is new of what was seen."""
+    expected, broken = [], []
+    for finding in findings:
+        if finding.rule:
+            times = f" ({finding.count} times)" if finding.count > 1 else ""
+            frame = f" in frame {finding.evidence[0].frame}" if finding.evidence else ""
+            broken.append(f"{finding.clause} {finding.rule}: {finding.actual}{frame}{times}")
+        elif happened in finding.actual:
+            expected.append(finding.expected)
+        else:
+            expected.append(f"{finding.expected} ({finding.actual})")
+    words = [happened]
+    if expected:
+        words.append(f"expected: {'; '.join(expected)}")
+    if broken:
+        words.append(f"broken: {'; '.join(broken)}")
+    return "; ".join(words)
+
+
+def _without(control: Control) -> str:
+    return "without the boxes" if control.kind == "pass-through" else "regular TCP through the same boxes"

@@ -1,0 +1,82 @@
+"""Verdicts: from findings and controls."""
+
+from __future__ import annotations
+
+import pytest
+
+from mbtest.harness.grading import WITNESS, broken_rules, grade, in_words, missed
+from mbtest.observe.rules import Breach, Rulebook
+from mbtest.results import Control, Evidence, Finding, Level, Outcome, Verdict
+
+MUST, SHOULD, MAY = Level.MUST, Level.SHOULD, Level.MAY
+STALL = Control(kind="regular TCP", outcome=Outcome.STALLED, reason="nobody got anywhere")
+
+
+def finding(level: Level, met: bool = False, rule: str = "", who: str = "") -> Finding:
+    return Finding(
+        expected=f"a {level}", actual="another", met=met, level=level, rule=rule, clause="RFC 1 §2", who=who,
+        evidence=(Evidence(7, "it"),),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("levels", "verdict"),
+    [
+        ((MUST, SHOULD, MAY), Verdict.FAIL),
+        ((SHOULD, MAY), Verdict.NON_STRICT),
+        ((MAY,), Verdict.INFORMATIONAL),
+    ],
+)
+def test_the_highest_level_that_was_missed_decides(levels: tuple[Level, ...], verdict: Verdict) -> None:
+    found = grade([finding(level) for level in levels], [], [], "it fell back")
+    assert found is not None
+    assert found.verdict is verdict
+    assert found.reason.startswith("it fell back; expected: a ")
+
+
+def test_nothing_missed_is_no_grade() -> None:
+    assert grade([finding(MUST, met=True)], [], [], "it went well") is None
+
+
+def test_what_a_control_shares_is_nobodys_fault() -> None:
+    shared = finding(MUST)
+    found = grade([shared], [shared], [STALL], "it stalled")
+    assert found is not None
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "regular TCP through the same boxes: nobody got anywhere" in found.reason
+
+
+def test_a_broken_rule_is_never_excused() -> None:
+    shared, own = finding(MUST), finding(MUST, rule="dss.unmapped", who="server")
+    found = grade([shared, own], [shared], [STALL], "it stalled")
+    assert found is not None
+    assert (found.verdict, found.blame) == (Verdict.FAIL, ("server",))
+
+
+def test_a_contradiction_decides_nothing() -> None:
+    assert missed([finding(MAY, rule=WITNESS)]) == []
+    assert grade([finding(MAY, rule=WITNESS)], [], [], "it went well") is None
+
+
+def test_words_name_clause_rule_and_packet() -> None:
+    words = in_words([finding(MUST, rule="dss.unmapped", who="server")], "it stalled")
+    assert words == "it stalled; broken: RFC 1 §2 dss.unmapped: another in frame 7"
+
+
+def test_breaches_of_one_rule_by_one_host_are_one_finding() -> None:
+    book = Rulebook()
+    for frame in range(1, 6):
+        book.breaches.append(
+            Breach("tcp.checksum", MUST, "RFC 9293 §3.1", frame, 0, "client", 1, f"no {frame}")
+        )
+    book.breaches.append(Breach("join.port", SHOULD, "RFC 8684 §3.9.1", 9, 0, "server", 1, "a port"))
+    book.more = {
+        ("tcp.checksum", "client", 1): 40,
+        ("tcp.checksum", "client", 2): 2,
+        ("join.port", "server", 1): 1,
+    }
+    first, second = broken_rules(book)
+    assert (first.rule, first.who, first.count, len(first.evidence)) == ("tcp.checksum", "client", 42, 3)
+    assert first.actual == "client: no 1"
+    assert first.requirement
+    assert (second.rule, second.level, second.who) == ("join.port", SHOULD, "server")
