@@ -15,20 +15,30 @@ from mbtest.testing import (
     case,
 )
 
+HANDSHAKE = ("RFC8684-3.1/capable-handshake", "RFC8684-3.3.1/checksum-when-negotiated")
 
-@case(
-    "sanity.transfer",
-    requires=("RFC8684-3.1/capable-handshake", "RFC8684-3.3.1/checksum-when-negotiated"),
-    directions=BOTH_WAYS,
-    checksums=(False, True),
-)
-def test_transfer_is_mptcp_to_the_end(run: RunFixture) -> None:
-    """With nothing in the way a connection is MPTCP from the first segment to the last."""
+
+def transfer(run: RunFixture) -> None:
+    """Hold a transfer with nothing in the way to what it has to be."""
     session = run(sends=64 * KIB)
 
     session.expect(Outcome.MULTIPATH)
     session.expect(Unharmed())
     session.expect(Checksums(used=run.checksum))
+
+
+@case("sanity.transfer", requires=HANDSHAKE, directions=BOTH_WAYS, checksums=(False, True), place="first")
+def test_transfer_is_mptcp_to_the_end(run: RunFixture) -> None:
+    """With nothing in the way a connection is MPTCP from the first segment to the last."""
+    transfer(run)
+
+
+@case(
+    "sanity.transfer-again", requires=HANDSHAKE, directions=BOTH_WAYS, checksums=(False, True), place="last"
+)
+def test_transfer_is_still_mptcp_to_the_end(run: RunFixture) -> None:
+    """After all other runs a connection with nothing in the way still is as it was before them."""
+    transfer(run)
 
 
 @case("sanity.nothing-sent", requires="RFC8684-3.3.3/data-fin")

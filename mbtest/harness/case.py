@@ -21,6 +21,9 @@ MUST, SHOULD, MAY = Level.MUST, Level.SHOULD, Level.MAY
 TO_SERVER, TO_CLIENT = Direction.TO_SERVER, Direction.TO_CLIENT
 BOTH_WAYS = (TO_SERVER, TO_CLIENT)
 
+Place = Literal["first", "last", ""]
+"""When a case runs: before all others, or after them, as what shows that nothing else is amiss does."""
+
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)+")
 
 
@@ -43,6 +46,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     needs: frozenset[Capability]
     waits: float
     """Seconds of kernel timers that the case waits for, about; the longest start first."""
+    place: Place = ""
     value: Any = None
     """Of a member of a family: that in which it differs from the others."""
 
@@ -58,6 +62,7 @@ def case(
     topology: str = "one-path",
     needs: Sequence[Capability] = (Capability.MPTCP,),
     waits: float = 0.0,
+    place: Place = "",
     each: Mapping[str, Any] | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a test function to be a case. Raises UsageError for a bad identifier, no docstring, no `run`.
@@ -102,6 +107,7 @@ def case(
                 topology=topology,
                 needs=frozenset(needs),
                 waits=waits,
+                place=place,
                 value=value,
             )
             for name, value in members.items()

@@ -13,6 +13,8 @@ from mbtest.results import Evidence, Fallback, Outcome, Stream
 from mbtest.wire import Dss
 
 ROLES = (CLIENT, SERVER)
+TELLING = 8
+"""Octets by which data is found again among packets; what is sent does not repeat itself."""
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,7 @@ def judge(session: Session) -> Judgement:
             return Judgement(
                 outcome=Outcome.CORRUPTED,
                 reason=_difference(stream),
+                evidence=_first_wrong(session, stream),
             )
     errors = [stream.error for stream in session.streams if stream.error]
     if errors:
@@ -56,6 +59,7 @@ def judge(session: Session) -> Judgement:
         return Judgement(
             outcome=Outcome.CORRUPTED,
             reason=f"{_words(short[0])}, the stream ended at {short[0].received} of {short[0].intended}",
+            evidence=_ends(session),
         )
     observation = session.observation
     return _fallback(observation) or _subflows(session)
@@ -75,6 +79,35 @@ def _difference(stream: Stream) -> str:
     if stream.first_difference == stream.intended:
         return f"{_words(stream)}, more octets were read than the {stream.intended} that were sent"
     return f"{_words(stream)}, octet {stream.first_difference} is not what was sent"
+
+
+def _first_wrong(session: Session, stream: Stream) -> tuple[Evidence, ...]:
+    """Return the packet in which the first octet that differs reached its reader."""
+    if stream.first_difference is None:
+        return ()
+    reader = SERVER if stream.direction == "to_server" else CLIENT
+    octets = session.received[stream.direction][stream.first_difference :][:TELLING]
+    segments = (
+        seen for flow in session.observation.hosts[reader].flows.values() for seen in flow.received.segments
+    )
+    found = min((seen.frame for seen in segments if octets in seen.segment.payload), default=0)
+    words = f"octet {stream.first_difference}, as the {reader} read it, arrives"
+    return (Evidence(frame=found, words=words),) if found and octets else ()
+
+
+def _ends(session: Session) -> tuple[Evidence, ...]:
+    """Return the packets with which hosts ended their streams."""
+    found = []
+    for role in ROLES:
+        connection = session.observation.connection(role)
+        if connection is None:
+            continue
+        fin = next((one.own.fin_frame for one in connection.subflows if one.own.fin_frame), 0)
+        if connection.own.fin_frame:
+            found.append(Evidence(frame=connection.own.fin_frame, words=f"{role} sends DATA_FIN"))
+        elif fin:
+            found.append(Evidence(frame=fin, words=f"{role} sends FIN"))
+    return tuple(found)
 
 
 def _reset(session: Session, errors: Sequence[str]) -> Judgement:
@@ -142,7 +175,9 @@ def _subflows(session: Session) -> Judgement:
     intended = 1 + session.plan.subflows
     if number >= intended:
         words = "on its one subflow" if number == 1 else f"on {number} subflows"
-        return Judgement(outcome=Outcome.MULTIPATH, reason=f"MPTCP to the end, {words}")
+        return Judgement(
+            outcome=Outcome.MULTIPATH, reason=f"MPTCP to the end, {words}", evidence=_ends(session)
+        )
     return Judgement(
         outcome=Outcome.FEWER_SUBFLOWS,
         reason=f"MPTCP to the end; {number} of {intended} subflows came to be and stayed",

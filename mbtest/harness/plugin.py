@@ -74,7 +74,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what was not asked for, and start the longest first."""
+    """Leave out what was not asked for, and put the rest in order."""
     declared = [item for item in items if getattr(getattr(item, "function", None), CASE_ATTRIBUTE, None)]
     if not declared:
         return
@@ -87,7 +87,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=list(dropped))
         items[:] = [item for item in items if item not in dropped]
-    items.sort(key=lambda item: -(case.waits if (case := _case(item)) is not None else 0.0))
+    items.sort(key=_turn)
 
 
 @pytest.fixture
@@ -137,6 +137,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     if entry.verdict in (Verdict.UNSUPPORTED, Verdict.INCONCLUSIVE):
         pytest.skip(f"{entry.verdict}: {entry.reason}")
     return True
+
+
+def _turn(item: pytest.Item) -> tuple[int, float]:
+    """Return a sort key: what runs first, then what waits longest, and what runs last."""
+    case = _case(item)
+    return (1, 0.0) if case is None else (("first", "", "last").index(case.place), -case.waits)
 
 
 def _case(item: pytest.Item) -> Case | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Variant
-from mbtest.harness.workload import Application, Workload, content
+from mbtest.harness.workload import Application, Workload
 from mbtest.middlebox import SECOND, Chain, Direction, Middlebox
 from mbtest.network.backends import make_network
 from mbtest.network.capture import Capture
@@ -68,6 +68,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     capture: Capture
     chains: Mapping[str, Chain]
     streams: tuple[Stream, ...]
+    received: Mapping[str, bytes]
+    """What the reader of each direction read, by the direction's name."""
     stacks: Mapping[str, StackState]
     stuck: str
     """Where the run was stuck, in words; empty where it came to its end."""
@@ -136,11 +138,9 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
             server.begin(connection)
 
     delivered = _delivered(chains)
-    for reader, way, size in (
-        (client, Direction.TO_CLIENT, plan.workload.server_sends),
-        (server, Direction.TO_SERVER, plan.workload.client_sends),
-    ):
-        reader.expect(delivered(content(plan.seed, way, size), way))
+    for reader, writer in ((client, server), (server, client)):
+        octets = plan.workload.stream(writer.role, plan.seed)
+        reader.expect(delivered(octets, writer.direction))
     hosts["server"].listen(PORT, accepted)
     target = plan.topology.server[0].addresses(plan.variant.family)[0]
     client.begin(hosts["client"].connect(target.ip, PORT))
@@ -167,6 +167,7 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
             client.stream(server, delivered),
             server.stream(client, delivered),
         ),
+        received={"to_server": bytes(server.received), "to_client": bytes(client.received)},
         stacks=states,
         stuck=stuck,
         elapsed=elapsed,
