@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import shlex
 import sys
@@ -86,6 +87,7 @@ def main() -> None:
 @click.option("--direction", default=None, metavar="to_server|to_client", help="Only runs of this direction.")
 @click.option("--checksum/--no-checksum", default=None, help="Only runs with, or without, DSS checksums.")
 @click.option("--topology", default=None, metavar="NAME", help="This topology instead of each case's own.")
+@click.option("--through", default=None, metavar="PRESET", help="A chain of boxes beside each case's own.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=None, help="Runs at the same time.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True, help="The seed of all chance."
@@ -101,6 +103,7 @@ def run(
     direction: str | None,
     checksum: bool | None,
     topology: str | None,
+    through: str | None,
     jobs: int | None,
     seed: int,
     out: str | None,
@@ -127,6 +130,7 @@ def run(
         content=content,
         command=shlex.join(["mbtest", *sys.argv[1:]]),
         network=network,
+        through=through,
     )
     return launch.launch(order)
 
@@ -145,12 +149,14 @@ def default_directory() -> Path:
 @main.command(name="list")
 @click.argument(
     "what",
-    type=click.Choice(["cases", "boxes", "topologies", "stacks", "profiles", "requirements", "rules"]),
+    type=click.Choice(
+        ["cases", "boxes", "topologies", "stacks", "profiles", "presets", "requirements", "rules"]
+    ),
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @_CONTENT
 def list_(what: str, as_json: bool, content: tuple[str, ...]) -> None:
-    """List the cases, boxes, topologies, stacks, the reference endpoint's profiles, or the requirements."""
+    """List what there is: cases, boxes and chains of them, stacks, and what hosts are held to."""
     from mbtest import content as content_folders
     from mbtest import listing
 
@@ -168,11 +174,16 @@ def list_(what: str, as_json: bool, content: tuple[str, ...]) -> None:
     metavar="DIR",
     help="The run directory.",
 )
-def show(wanted: str, directory: str) -> None:
-    """Print one run, by its id or a part of it, as a transcript."""
-    from mbtest import transcript
+@click.option("--packets", is_flag=True, help="Packet by packet, and all that was expected and seen.")
+def show(wanted: str, directory: str, packets: bool) -> None:
+    """Tell the story of one run, by its id or a part of it, in ten to thirty lines to be pasted into a mail.
 
-    transcript.show(Path(directory), wanted)
+    What happened, with times and frame numbers, what is owed, which clauses were not followed, what became of
+    the streams, and the command that repeats it.
+    """
+    from mbtest import showing
+
+    showing.show(Path(directory), wanted, packets=packets)
 
 
 @main.command()
@@ -185,19 +196,49 @@ def report(directory: str) -> None:
 
 
 @main.command()
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@click.argument("captures", nargs=-1, metavar="[CAPTURE ...]")
+@click.option(
+    "--taken-at",
+    type=click.Choice(["client", "server", "between"]),
+    default="between",
+    show_default=True,
+    help="Where captures of one point were taken: what reached that host is known then.",
+)
+@click.option("--client", default=None, metavar="CAPTURE", help="Taken at the client, with --server.")
+@click.option("--server", default=None, metavar="CAPTURE", help="Taken at the server at the same time.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--strict", is_flag=True, help="A SHOULD that is not followed gives status 1 as well.")
-def check(captures: tuple[str, ...], as_json: bool, strict: bool) -> int:
+def check(
+    captures: tuple[str, ...],
+    taken_at: str,
+    client: str | None,
+    server: str | None,
+    as_json: bool,
+    strict: bool,
+) -> int:
     """Tell what happened in captures, and which clauses their hosts did not follow.
 
     Reads pcap and pcapng. A file that mbtest wrote shows what each host sent and received on its own side of
-    the boxes; of any other file all packets count as seen at one point between the hosts, and rules that need
-    to know what reached a host, and when, stay silent.
+    the boxes. Any other file counts as taken at one point between the hosts, and rules that need to know
+    what reached a host, and when, stay silent, unless --taken-at says at which host it was; they speak of
+    that host then. Two files of the same time, one from each host, are read together with --client and
+    --server. The client is who opened the connection.
 
     Exit status: 0 where no MUST is broken, 1 where one is, 4 for a file that is no capture. A SHOULD that is
     not followed is told, and gives 0 unless --strict is set.
     """
     from mbtest import checking
 
-    return checking.check([Path(name) for name in captures], as_json, strict)
+    sources = [
+        functools.partial(checking.read_one, Path(name), None if taken_at == "between" else taken_at)
+        for name in captures
+    ]
+    if (client is None) != (server is None):
+        raise UsageError("--client and --server go together; --taken-at says where a single file was taken")
+    if client is not None and server is not None:
+        if captures or taken_at != "between":
+            raise UsageError("--client and --server are all that is read; leave CAPTURE and --taken-at out")
+        sources = [functools.partial(checking.read_two, Path(client), Path(server))]
+    if not sources:
+        raise UsageError("check: name a CAPTURE, or give --client and --server")
+    return checking.check(sources, as_json, strict)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from mbtest import content
 from mbtest.console import Screen
 from mbtest.harness.catalogue import cases, coverage, rules
+from mbtest.harness.presets import presets
 from mbtest.harness.topologies import topologies
 from mbtest.middlebox import Middlebox, parameters
 from mbtest.network.topology import NetworkPath
@@ -30,6 +31,7 @@ def show(what: str, as_json: bool) -> None:
         "topologies": _topologies,
         "stacks": _stacks,
         "profiles": _profiles,
+        "presets": _presets,
         "requirements": _requirements,
         "rules": _rules,
     }[what]()
@@ -170,6 +172,19 @@ def _requirements() -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _presets() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": found.name,
+            "summary": found.description,
+            "source": found.source,
+            "boxes": [box.describe() for box in found.boxes],
+            "details": [*(box.describe() for box in found.boxes), f"source: {found.source}"],
+        }
+        for found in presets()
+    ]
 
 
 def _rules() -> list[dict[str, Any]]:

@@ -26,8 +26,9 @@ from mbtest.harness.expect import (
     Unharmed,
 )
 from mbtest.harness.fixture import RunFixture, Trial
+from mbtest.harness.presets import preset
 from mbtest.harness.workload import KIB, MIB, Workload
-from mbtest.middlebox import MILLISECOND, SECOND, Aim, Direction, Kind, Subflow
+from mbtest.middlebox import MILLISECOND, SECOND, Aim, Direction, Kind, Middlebox, Subflow
 from mbtest.observe import CLIENT, SERVER, Stage
 from mbtest.results import Fallback, Outcome
 from mbtest.stacks import Capability
@@ -36,7 +37,7 @@ __all__ = [
     "BOTH_WAYS", "CLIENT", "HANDSHAKE", "KIB", "MAY", "MIB", "MILLISECOND", "MUST", "SECOND", "SERVER",
     "SHOULD", "TO_CLIENT", "TO_SERVER", "Aim", "AnswersMpFail",
     "Capability", "CapableAgain", "Checksums", "Counted",
-    "Direction", "Fallback", "FellBack", "Interfered", "Kind", "NoFalseData", "NoMptcpOptions",
+    "Direction", "Fallback", "FellBack", "Interfered", "Kind", "Middlebox", "NoFalseData", "NoMptcpOptions",
     "NoSubflowOn", "OneOf", "Outcome", "RunFixture", "Sends", "Stage", "Subflow", "Subflows", "Trial",
-    "Unharmed", "Workload", "case",
+    "Unharmed", "Workload", "case", "preset",
 ]  # fmt: skip

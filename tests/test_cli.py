@@ -235,7 +235,9 @@ def test_cases_run_in_a_simulated_network(tmp_path):
     assert not [run.id for run in found.runs if run.verdict == "harness_error"]
 
 
-@pytest.mark.parametrize("what", ["cases", "boxes", "topologies", "stacks", "profiles", "requirements", "rules"])
+@pytest.mark.parametrize(
+    "what", ["cases", "boxes", "topologies", "stacks", "profiles", "presets", "requirements", "rules"]
+)
 def test_lists_as_json_and_for_people(tmp_path, what):
     entries = json.loads(mbtest("list", what, "--json", cwd=tmp_path).stdout)
     words = mbtest("list", what, cwd=tmp_path).stdout

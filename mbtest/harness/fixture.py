@@ -106,14 +106,20 @@ class RunFixture:
         topology: Callable[[str], Topology],
         command: Sequence[str],
         network: Backend = "namespaces",
+        through: Sequence[Middlebox] = (),
     ) -> None:
-        """Prepare a run. command: words that every repetition has, as `--content DIR`."""
+        """Prepare a run.
+
+        command: words that every repetition has, as `--content DIR`. through: boxes at the client's end of
+        those of the case.
+        """
         self.case = case
         self.variant = variant
         self.network = network
         self._seed = seed
         self._topology = topology
         self._command = command
+        self._through = tuple(through)
         self._trial: Trial | None = None
         self._findings: list[Finding] = []
         self._controls: tuple[Control, ...] = ()
@@ -199,7 +205,7 @@ class RunFixture:
         plan = Plan(
             variant=self.variant,
             topology=topology,
-            boxes=boxes_of(boxes),
+            boxes=(*self._through, *boxes_of(boxes)),
             workload=workload,
             seed=run_seed(self._seed, self.id),
             subflows=intended_subflows(topology, self.variant) if subflows is None else subflows,

@@ -20,6 +20,7 @@ from mbtest.harness.case import Case, Choice, parse_direction, parse_family, var
 from mbtest.harness.catalogue import cases
 from mbtest.harness.fixture import USAGE
 from mbtest.harness.pairs import Pair, names, require, uses_kernel
+from mbtest.harness.presets import preset
 from mbtest.harness.progress import Progress, summary
 from mbtest.harness.provenance import processors
 from mbtest.harness.topologies import topology
@@ -49,6 +50,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     content: tuple[str, ...]
     command: str
     network: Backend = "namespaces"
+    through: str | None = None
+    """A preset whose boxes every run has besides its own."""
 
 
 def launch(order: Order) -> int:
@@ -146,6 +149,8 @@ def _check(order: Order) -> tuple[int, bool]:
             raise UsageError(lacking)
     for needed in {case.topology for case in wanted}:
         topology(needed)
+    if order.through:
+        preset(order.through)
     numbers = {case.id: len(variants(case, choice)) for case in wanted}
     return sum(numbers.values()), any(case.waits for case in wanted if numbers[case.id])
 
@@ -221,7 +226,7 @@ def _arguments(order: Order, jobs: int) -> list[str]:
         words += ["--mbtest-pair", f"{client}:{server}"]
     words += ["--mbtest-network", order.network, "--mbtest-seed", str(order.seed)]
     words += ["--mbtest-out", str(order.out.resolve())]
-    for name in ("family", "direction", "topology"):
+    for name in ("family", "direction", "topology", "through"):
         if getattr(order, name):
             words += [f"--mbtest-{name}", getattr(order, name)]
     if order.checksum is not None:

@@ -18,6 +18,7 @@ from mbtest.harness import CASE_ATTRIBUTE, PROPERTY
 if TYPE_CHECKING:
     from mbtest.harness.case import Case, Choice
     from mbtest.harness.fixture import RunFixture
+    from mbtest.middlebox import Middlebox
     from mbtest.network.topology import Topology
 
 
@@ -38,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--mbtest-direction", default=None, help="to_server or to_client")
     group.addoption("--mbtest-checksum", default=None, choices=("on", "off"), help="DSS checksums")
     group.addoption("--mbtest-topology", default=None, metavar="NAME", help="instead of each case's own")
+    group.addoption("--mbtest-through", default=None, metavar="PRESET", help="more boxes for every run")
     group.addoption("--mbtest-seed", type=int, default=1, help="the seed of all chance")
     group.addoption(
         "--mbtest-content", action="append", default=[], metavar="DIR", help="a user's own content"
@@ -107,7 +109,10 @@ def run(request: pytest.FixtureRequest) -> RunFixture:
         privileges.enter()
     command = [word for folder in config.getoption("mbtest_content") for word in ("--content", folder)]
     seed, network = config.getoption("mbtest_seed"), config.getoption("mbtest_network")
-    return RunFixture(case, variant, seed, _topology, command, network)
+    through = config.getoption("mbtest_through")
+    if through:
+        command += ["--through", through]
+    return RunFixture(case, variant, seed, _topology, command, network, _preset(through) if through else ())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -179,6 +184,13 @@ def _choice(config: pytest.Config) -> Choice:
         checksum=None if checksum is None else checksum == "on",
         topology=config.getoption("mbtest_topology"),
     )
+
+
+@cache
+def _preset(name: str) -> tuple[Middlebox, ...]:
+    from mbtest.harness.presets import preset
+
+    return preset(name)
 
 
 @cache

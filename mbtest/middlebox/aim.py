@@ -22,6 +22,8 @@ class Aim:
     path: int | str | None = None
     """A path by name, or by number in the topology's order, from 0."""
     direction: Direction | None = None
+    port: int | None = None
+    """The server's port."""
     subflow: Subflow | None = None
     kinds: Kind | None = None
     """Any of these kinds."""
@@ -99,6 +101,8 @@ class Sight:
             return False
         if aim.direction is not None and direction is not aim.direction:
             return False
+        if aim.port is not None and aim.port != self._server_port(segment, direction):
+            return False
         if aim.from_time is not None and now < aim.from_time:
             return False
         if aim.until_time is not None and now >= aim.until_time:
@@ -107,6 +111,10 @@ class Sight:
             return False
         self.matches += 1
         return self._is_counted(self.matches)
+
+    @staticmethod
+    def _server_port(segment: Segment, direction: Direction) -> int:
+        return segment.destination_port if direction is Direction.TO_SERVER else segment.source_port
 
     def _meets(self, seen: Sighting) -> bool:
         """Whether a segment meets the conditions on its place in its flow."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+from mbtest import wire
 from mbtest.errors import UsageError
 
 _NAMES = {int: "a whole number", float: "a number", bool: "True or False", types.NoneType: "None"}
@@ -68,7 +69,8 @@ def parameters(box: type) -> list[ParameterInfo]:
 def check(box: Any) -> None:
     """Raise UsageError for the first parameter of `box` of another type, no choice, or out of its range.
 
-    What a text file says is taken too: a list for a tuple, text for an address.
+    What a text file says is taken too: a list for a tuple, text for an address, and for a class of
+    `mbtest.wire` its name.
     """
     for field, bare, parameter in _specification(type(box)):
         value = _read(getattr(box, field.name), bare)
@@ -124,7 +126,11 @@ def _read(value: object, bare: Any) -> object:
             except ValueError:
                 continue
         if isinstance(value, list) and get_origin(form) is tuple:
-            return tuple(value)
+            return tuple(_read(item, get_args(form)[0]) for item in value)
+        if isinstance(value, str) and get_origin(form) is type:
+            named = getattr(wire, value, None)
+            if isinstance(named, type) and issubclass(named, get_args(form)[0]):
+                return named
     return value
 
 

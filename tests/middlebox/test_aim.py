@@ -37,6 +37,8 @@ def hit(aim: Aim, story: list[Move] = STORY) -> list[int]:
         ({}, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
         ({"direction": TO_SERVER}, [1, 3, 4, 5, 7, 8, 9]),
         ({"direction": TO_CLIENT}, [2, 6, 10]),
+        ({"port": 80}, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        ({"port": 81}, []),
         ({"kinds": Kind.SYN}, [1]),
         ({"kinds": Kind.SYN_ACK}, [2]),
         ({"kinds": Kind.THIRD_ACK}, [3]),

@@ -1,0 +1,97 @@
+"""Chains of boxes from the field: several at once, as a real path has them."""
+
+from __future__ import annotations
+
+from mbtest.testing import (
+    BOTH_WAYS,
+    KIB,
+    Interfered,
+    Middlebox,
+    Outcome,
+    RunFixture,
+    Subflows,
+    Unharmed,
+    case,
+    preset,
+)
+
+TWO_PATHS = "dual-homed-client"
+
+
+def same(*names: str) -> dict[str, str]:
+    """Return the names as members of a family whose values are the names."""
+    return {name: name for name in names}
+
+
+@case(
+    "field.{}",
+    each=same("home-router", "carrier-grade-nat"),
+    requires="RFC8684-6/nat",
+    directions=BOTH_WAYS,
+    checksums=(False, True),
+)
+def test_translators_let_mptcp_pass(run: RunFixture) -> None:
+    """Through a {}: MPTCP to the end."""
+    session = run(preset(run.value), sends=64 * KIB)
+
+    session.require(Interfered(Middlebox))
+    session.expect(Outcome.MULTIPATH)
+    session.expect(Unharmed())
+
+
+@case(
+    "field.{}-on-both-paths",
+    each=same("home-router", "carrier-grade-nat"),
+    requires="RFC8684-6/nat",
+    directions=BOTH_WAYS,
+    topology=TWO_PATHS,
+)
+def test_translators_on_both_paths_let_joins_pass(run: RunFixture) -> None:
+    """Through a {} on each of two paths: both subflows are used to the end."""
+    session = run(preset(run.value), sends=256 * KIB)
+
+    session.require(Interfered(Middlebox))
+    session.expect(Outcome.MULTIPATH)
+    session.expect(Subflows(at_least=1))
+    session.expect(Unharmed())
+
+
+@case(
+    "field.{}",
+    each=same("enterprise-firewall", "mobile-carrier", "end-of-option-list"),
+    requires="RFC8684-3.7/syn-option-lost",
+    directions=BOTH_WAYS,
+    checksums=(False, True),
+)
+def test_mptcp_is_lost_in_the_handshake(run: RunFixture) -> None:
+    """Through a path with {}, which lets no MPTCP pass: regular TCP, and nothing is lost."""
+    session = run(preset(run.value), sends=64 * KIB)
+
+    session.require(Interfered(Middlebox))
+    session.expect(Outcome.FELL_BACK)
+    session.expect(Unharmed())
+
+
+@case(
+    "field.server-farm",
+    requires="RFC8684-6/misdirected-join",
+    directions=BOTH_WAYS,
+    checksums=(False, True),
+    topology=TWO_PATHS,
+)
+def test_joins_reach_another_server_of_a_farm(run: RunFixture) -> None:
+    """The balancer of a server farm sends the join to another server: one subflow, and nothing is lost."""
+    session = run(preset("server-farm"), sends=256 * KIB)
+
+    session.require(Interfered(Middlebox))
+    session.expect(Outcome.FEWER_SUBFLOWS)
+    session.expect(Unharmed())
+
+
+@case("field.satellite-link", requires="RFC8684-6/early-acks", directions=BOTH_WAYS, waits=6)
+def test_an_accelerator_acknowledges_early(run: RunFixture) -> None:
+    """An accelerator in front of a satellite link acknowledges early: the stream arrives whole."""
+    session = run(preset("satellite-link"), sends=64 * KIB, patience=10)
+
+    session.require(Interfered(Middlebox))
+    session.expect(Unharmed())
