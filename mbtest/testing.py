@@ -23,6 +23,7 @@ from mbtest.harness.expect import (
     OneOf,
     Sends,
     Subflows,
+    Told,
     Unharmed,
 )
 from mbtest.harness.fixture import RunFixture, Trial
@@ -38,6 +39,6 @@ __all__ = [
     "SHOULD", "TO_CLIENT", "TO_SERVER", "Aim", "AnswersMpFail",
     "Capability", "CapableAgain", "Checksums", "Counted",
     "Direction", "Fallback", "FellBack", "Interfered", "Kind", "Middlebox", "NoFalseData", "NoMptcpOptions",
-    "NoSubflowOn", "OneOf", "Outcome", "RunFixture", "Sends", "Stage", "Subflow", "Subflows", "Trial",
+    "NoSubflowOn", "OneOf", "Outcome", "RunFixture", "Sends", "Stage", "Subflow", "Subflows", "Told", "Trial",
     "Unharmed", "Workload", "case", "preset",
 ]  # fmt: skip

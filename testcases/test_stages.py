@@ -120,15 +120,11 @@ def test_options_come_back(run: RunFixture) -> None:
     honest(run(StripOptions(aim=aim), sends=256 * KIB))
 
 
-@case("stage.data-acks-come-back", requires="RFC8684-6/some-data-acks-lost", directions=BOTH_WAYS, waits=5)
+@case("stage.data-acks-come-back", requires=LATER, level=SHOULD, directions=BOTH_WAYS, waits=5)
 def test_data_acks_come_back(run: RunFixture) -> None:
-    """Thirty Data ACKs in mid-transfer are lost, later ones are not: MPTCP to the end."""
+    """Thirty Data ACKs in mid-transfer are lost, later ones are not: MPTCP to the end, or a reset."""
     aim = Aim(kinds=Kind.PURE_ACK, direction=run.direction.reverse, from_nth=5, until_nth=35)
-    session = run(StripOptions(Dss, aim=aim), sends=384 * KIB)
-
-    session.require(Interfered(StripOptions, at_least=5))
-    session.expect(Outcome.MULTIPATH)
-    session.expect(Unharmed())
+    honest(run(StripOptions(Dss, aim=aim), sends=384 * KIB))
 
 
 @case("stage.on-retransmissions", requires="RFC8684-6/some-mappings-lost", directions=BOTH_WAYS, waits=4)

@@ -293,10 +293,12 @@ class Sending:
             self._send_head_again(head, able, now)
         elif able and connection.closing.state in DATA_FIN_PENDING:
             self._backoff += 1
-            keys = handshake.keys_option(connection, able[0])
+            # The subflow that it went on first may be what loses it: each in its turn.
+            subflow = able[self._backoff % len(able)]
+            keys = handshake.keys_option(connection, subflow)
             if keys is not None:
-                able[0].acknowledge(now, keys)
-            able[0].acknowledge(now)
+                subflow.acknowledge(now, keys)
+            subflow.acknowledge(now)
         if connection.subflows:
             self._data_at = now + self._timeout()
 

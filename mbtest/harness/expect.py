@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from mbtest.harness.judge import Judged
 from mbtest.middlebox import Direction, Middlebox
 from mbtest.observe import Stage
-from mbtest.results import Evidence, Fallback, Outcome
+from mbtest.results import Evidence, Fallback, Outcome, Stream
 from mbtest.wire import Dss, MpCapable, MpFail, MptcpOption, TcpOption
 from mbtest.wire.describe import one_line, option_words
 
@@ -145,22 +145,41 @@ class AnswersMpFail:
 
 @dataclasses.dataclass(frozen=True)
 class Unharmed:
-    """Every octet of both streams arrived, in order, as regular TCP would have delivered it."""
+    """Every octet of both streams, or of one, arrived, in order, as regular TCP would have delivered it."""
+
+    direction: Direction | None = None
 
     def ask(self, run: Judged) -> Answer:
-        """Look at both streams."""
+        """Look at the streams."""
         words = []
-        for stream in run.session.streams:
+        session, which = run.session, "both streams arrive whole"
+        streams: tuple[Stream, ...] = session.streams
+        if self.direction is not None:
+            which = f"the stream {self.direction.value.replace('_', ' ')} arrives whole"
+            streams = (session.stream(self.direction),)
+        for stream in streams:
             if stream.first_difference is not None and not stream.expected_difference:
                 words.append(f"{stream.direction}: octet {stream.first_difference} differs")
             elif stream.received != stream.intended and not stream.expected_difference:
                 words.append(f"{stream.direction}: {stream.received} of {stream.intended} octets")
             elif not stream.end_seen:
                 words.append(f"{stream.direction}: its end never came")
-        actual = "; ".join(words) or "both streams are whole"
-        return Answer(
-            not words, "both streams arrive whole", actual, run.judgement.evidence, is_delivery=True
-        )
+        actual = "; ".join(words) or "nothing is missing"
+        return Answer(not words, which, actual, run.judgement.evidence, is_delivery=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """The application of a host was told that its connection is lost."""
+
+    host: Role
+
+    def ask(self, run: Judged) -> Answer:
+        """Look at what it was told."""
+        error = run.session.errors[self.host]
+        actual = f"it was told {error}" if error else "it was told nothing"
+        expected = f"the {self.host}'s application is told that the connection is lost"
+        return Answer(bool(error), expected, actual, run.judgement.evidence)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,6 +70,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[Stream, ...]
     received: Mapping[str, bytes]
     """What the reader of each direction read, by the direction's name."""
+    errors: Mapping[str, str]
+    """What the application of each host was told instead of a good end, by host; empty where nothing."""
     stacks: Mapping[str, StackState]
     stuck: str
     """Where the run was stuck, in words; empty where it came to its end."""
@@ -168,6 +170,7 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
             server.stream(client, delivered),
         ),
         received={"to_server": bytes(server.received), "to_client": bytes(client.received)},
+        errors={"client": client.error, "server": server.error},
         stacks=states,
         stuck=stuck,
         elapsed=elapsed,
@@ -212,6 +215,9 @@ def _run_applications(
         frames = follow()
         client.pace()
         server.pace()
+        aborts = plan.workload.aborts
+        if aborts and len(client.received) + len(server.received) >= plan.workload.aborts_after:
+            (client if aborts == "client" else server).abort()
         made = client.last_progress + server.last_progress
         if made != progress:
             progress, since, frames_then = made, loop.now, frames

@@ -18,6 +18,8 @@ from mbtest.stacks import Connection, ConnectionLost
 KIB, MIB = 1024, 1024 * 1024
 PRELUDE = 1024
 """Octets that a sender sends before further subflows are waited for: joins follow the first data."""
+ABORTED = "ECONNABORTED"
+"""What stands for the error of an application that aborted its connection itself."""
 _READ = 256 * KIB
 _EXCESS = 64 * KIB
 """Octets beyond the end of what was sent that are still read, as evidence of what they are."""
@@ -31,20 +33,32 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     ends_early: whether a host that has nothing to send ends its direction at once. It does not otherwise,
     but reads its peer's stream to the end first, as most programs do.
     wait_for_joins: send no more than a prelude before the intended subflows are established or refused.
+    client_begins, server_begins: the first octets of what a host sends, for boxes that read them; the
+    others are of chance.
+    aborts: the host that aborts the connection, as a program does that is killed with data unread, once
+    both have read `aborts_after` octets together.
     """
 
     client_sends: int = 0
     server_sends: int = 0
+    client_begins: bytes = b""
+    server_begins: bytes = b""
     shape: Literal["together", "rounds", "half_close"] = "together"
     rounds: int = 1
     ends_early: bool = False
     wait_for_joins: bool = True
+    aborts: Role | None = None
+    aborts_after: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sent. Raises UsageError."""
         for name in ("client_sends", "server_sends"):
             if getattr(self, name) < 0:
                 raise UsageError(f"workload: {name}={getattr(self, name)}; a size is 0 octets or more")
+        for role in ("client", "server"):
+            if len(self.begins(role)) > self.sends(role):
+                told = f"{role}_begins has {len(self.begins(role))} octets, {role}_sends={self.sends(role)}"
+                raise UsageError(f"workload: {told}; what is sent has its beginning in it")
         if self.shape == "rounds":
             for name in ("client_sends", "server_sends"):
                 if self.rounds < 1 or getattr(self, name) < self.rounds:
@@ -53,6 +67,17 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     def sends(self, role: str) -> int:
         """Return how many octets `client` or `server` sends."""
         return self.client_sends if role == "client" else self.server_sends
+
+    def begins(self, role: str) -> bytes:
+        """Return the first octets of what `client` or `server` sends, none where they are of chance, too."""
+        return self.client_begins if role == "client" else self.server_begins
+
+    def stream(self, role: str, seed: int) -> bytes:
+        """Return all that `client` or `server` sends."""
+        direction = Direction.TO_SERVER if role == "client" else Direction.TO_CLIENT
+        begins = self.begins(role)
+        octets = content(seed, direction, self.sends(role))
+        return begins + octets[len(begins) :] if begins else octets
 
 
 # Each run asks for the octets of both directions twice.
@@ -74,7 +99,7 @@ class Application:
         self.role = role
         self.direction = out
         self._workload = workload
-        self._data = content(seed, out, workload.sends(role))
+        self._data = workload.stream(role, seed)
         self.written = 0
         self.received = bytearray()
         self.excess = 0
@@ -123,9 +148,17 @@ class Application:
             self._watching_for_room = True
             self._connection.watch(self._readable, self._writable)
 
+    def abort(self) -> None:
+        """Abort the connection, after asking the stack what it is. Once only, and not once it is lost."""
+        if self._connection is not None and not self.error:
+            self.state = self._connection.state()
+            self._connection.watch(None, None)
+            self._connection.abort()
+            self.error = ABORTED
+
     def close(self) -> None:
         """Close the connection in good order, after asking the stack what it is."""
-        if self._connection is not None:
+        if self._connection is not None and self.error != ABORTED:
             self.state = self._connection.state()
             self._connection.close()
 

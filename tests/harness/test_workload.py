@@ -3,7 +3,7 @@
 import pytest
 
 from mbtest.errors import UsageError
-from mbtest.harness.workload import KIB, Workload, content
+from mbtest.harness.workload import ABORTED, KIB, Workload, content
 from mbtest.middlebox import Direction
 from mbtest.results import Outcome
 from middleboxes.rewrite_payload import RewritePayload
@@ -24,6 +24,7 @@ def test_content_is_known_in_advance_and_does_not_repeat():
         {"client_sends": -1},
         {"shape": "rounds", "rounds": 0, "client_sends": 1, "server_sends": 1},
         {"shape": "rounds", "rounds": 5, "client_sends": 4, "server_sends": 5},
+        {"client_sends": 3, "client_begins": b"GET "},
     ],
 )
 def test_what_cannot_be_sent_is_refused(said):
@@ -42,8 +43,9 @@ def test_what_cannot_be_sent_is_refused(said):
         Workload(client_sends=50_000, ends_early=True),
         Workload(shape="rounds", rounds=7, client_sends=700, server_sends=70_000),
         Workload(shape="half_close", client_sends=10_000, server_sends=10_000),
+        Workload(client_sends=3_000, client_begins=b"GET ", server_sends=4, server_begins=b"220 "),
     ],
-    ids=["nothing", "client", "server", "together", "ends early", "rounds", "half close"],
+    ids=["nothing", "client", "server", "together", "ends early", "rounds", "half close", "text"],
 )
 def test_every_octet_arrives(fixture, workload, family):
     trial = fixture(family=family)(workload=workload)
@@ -54,6 +56,24 @@ def test_every_octet_arrives(fixture, workload, family):
     assert to_server.end_seen
     assert to_client.end_seen
     assert trial.session.stuck == ""
+
+
+def test_a_stream_begins_as_the_workload_says_and_goes_on_by_chance():
+    workload = Workload(client_sends=1000, client_begins=b"GET / HTTP/1.1", server_sends=1000)
+    client = workload.stream("client", 7)
+    assert client[:14] == b"GET / HTTP/1.1"
+    assert client[14:] == content(7, Direction.TO_SERVER, 1000)[14:]
+    assert workload.stream("server", 7) == content(7, Direction.TO_CLIENT, 1000)
+
+
+@pytest.mark.parametrize("stacks", [("linux", "linux"), ("reference", "linux"), ("linux", "reference")])
+def test_a_host_aborts_in_mid_transfer(fixture, stacks):
+    workload = Workload(server_sends=512 * KIB, aborts="client", aborts_after=10 * KIB)
+    session = fixture(stacks=stacks)(workload=workload).session
+    assert session.errors["client"] == ABORTED
+    assert session.errors["server"] not in ("", ABORTED)
+    assert session.stream(Direction.TO_CLIENT).received >= 10 * KIB
+    assert not session.stuck
 
 
 def test_the_server_answers_after_the_clients_end(fixture):

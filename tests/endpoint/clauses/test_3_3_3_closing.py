@@ -131,6 +131,15 @@ def test_it_is_repeated_until_it_is_data_acked():
     assert scene.client.connection.error is None
 
 
+def test_it_comes_again_on_another_subflow():
+    """A path that loses every one does not keep the connection from closing."""
+    scene = Scene(*TWO).exchange(1000, 0)
+    scene.boxes.append(drop(through(A1, is_data_fin)))
+    scene.close().run(20 * SECOND)
+    assert scene.client.connection.closing.state is Closing.M_CLOSED
+    assert scene.client.connection.error is None
+
+
 def test_it_comes_again_though_its_data_was_data_acked():
     """Repeated alone it names the same number."""
     peer = ready()

@@ -1,0 +1,250 @@
+"""How connections end: DATA_FIN, FIN, fast close, and what becomes of each on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mbtest.testing import (
+    BOTH_WAYS,
+    KIB,
+    MAY,
+    MILLISECOND,
+    SHOULD,
+    Aim,
+    Interfered,
+    Kind,
+    Outcome,
+    RunFixture,
+    Sends,
+    Told,
+    Trial,
+    Unharmed,
+    Workload,
+    case,
+)
+from mbtest.wire import Dss, MpFastclose, Segment
+from middleboxes.delay import DelaySegments
+from middleboxes.drop import DropSegments
+from middleboxes.duplicate import DuplicateSegments
+from middleboxes.reorder import ReorderSegments
+from middleboxes.strip import StripOptions
+
+CLOSES, LAST = "RFC8684-3.3.3/data-fin", "RFC8684-3.3.3/subflows-closed-at-end"
+FAST = "RFC8684-3.5/abort-by-fast-close"
+TWO_PATHS = "dual-homed-client"
+
+
+def data_fin(segment: Segment) -> bool:
+    """Whether a segment has a DATA_FIN."""
+    dss = segment.option(Dss)
+    return dss is not None and dss.data_fin
+
+
+def fast_close(segment: Segment) -> bool:
+    """Whether a segment has MP_FASTCLOSE."""
+    return segment.option(MpFastclose) is not None
+
+
+def closes(session: Trial) -> None:
+    """MPTCP to the end, both streams whole."""
+    session.expect(Outcome.MULTIPATH)
+    session.expect(Unharmed())
+
+
+@case(
+    "close.data-fin-{}",
+    each={
+        "lost": lambda aim: DropSegments(aim=aim),
+        "delayed": lambda aim: DelaySegments(200 * MILLISECOND, aim=aim),
+        "duplicated": lambda aim: DuplicateSegments(aim=aim),
+        "overtaken": lambda aim: ReorderSegments(1.0, 5 * MILLISECOND, aim=aim),
+    },
+    requires=CLOSES,
+    directions=BOTH_WAYS,
+    checksums=(False, True),
+    waits=2,
+)
+def test_the_first_data_fin_is_disturbed(run: RunFixture) -> None:
+    """The first segment with the DATA_FIN is {}: the connection still closes, and nothing is lost."""
+    box = run.value(Aim(direction=run.direction, where=data_fin, nth=1))
+    session = run(box, sends=48 * KIB)
+
+    session.require(Interfered(type(box)))
+    closes(session)
+
+
+@case("close.data-fin-stripped-once", requires=CLOSES, directions=BOTH_WAYS, waits=2)
+def test_the_first_data_fin_is_stripped(run: RunFixture) -> None:
+    """The first DATA_FIN loses its option on the way: it is sent again, and the connection closes."""
+    aim = Aim(direction=run.direction.reverse, where=data_fin, nth=1)
+    session = run(StripOptions(Dss, aim=aim), sends=48 * KIB)
+
+    session.require(Interfered(StripOptions))
+    session.expect(Unharmed())
+
+
+@case("close.data-fins-cross", requires=CLOSES, checksums=(False, True))
+def test_both_end_at_once(run: RunFixture) -> None:
+    """Both hosts send a little and end at once: both DATA_FINs are Data ACKed, and the connection closes."""
+    closes(run(workload=Workload(client_sends=100, server_sends=100, ends_early=True)))
+
+
+@case("close.data-fins-cross-slowly", requires=CLOSES, waits=1)
+def test_the_data_fins_cross_on_the_way(run: RunFixture) -> None:
+    """DATA_FINs of both hosts are under way at the same time for 100 ms: the connection closes."""
+    box = DelaySegments(100 * MILLISECOND, aim=Aim(where=data_fin))
+    session = run(box, workload=Workload(client_sends=100, server_sends=100, ends_early=True))
+
+    session.require(Interfered(DelaySegments))
+    closes(session)
+
+
+@case("close.silent-side-ends-first", requires="RFC8684-3.3.3/data-fin-one-way", directions=BOTH_WAYS)
+def test_one_side_ends_at_once_while_the_other_sends(run: RunFixture) -> None:
+    """A host that has nothing to send ends its direction at once; the other direction goes on."""
+    size = {run.sender: 256 * KIB, run.receiver: 0}
+    workload = Workload(client_sends=size["client"], server_sends=size["server"], ends_early=True)
+    closes(run(workload=workload))
+
+
+@case("close.last-data-ack-lost", requires=CLOSES, directions=BOTH_WAYS, waits=3)
+def test_the_data_ack_of_the_data_fin_is_lost(run: RunFixture) -> None:
+    """What acknowledges the DATA_FIN is lost once: the connection closes all the same."""
+    after = SeenBefore(data_fin)
+    aim = Aim(direction=run.direction.reverse, where=after.no_fin, nth=1)
+    watch = Aim(direction=run.direction, where=after)
+    session = run([DelaySegments(0, aim=watch), DropSegments(aim=aim)], sends=48 * KIB)
+
+    session.require(Interfered(DropSegments))
+    closes(session)
+
+
+@case(
+    "close.fin-{}",
+    each={
+        "lost": lambda aim: DropSegments(aim=aim),
+        "delayed": lambda aim: DelaySegments(200 * MILLISECOND, aim=aim),
+        "duplicated": lambda aim: DuplicateSegments(aim=aim),
+        "overtaken": lambda aim: ReorderSegments(1.0, 5 * MILLISECOND, aim=aim),
+    },
+    requires=LAST,
+    directions=BOTH_WAYS,
+    waits=2,
+)
+def test_the_first_fin_is_disturbed(run: RunFixture) -> None:
+    """The first FIN of the subflow is {}: both streams are whole, and the applications are done."""
+    box = run.value(Aim(direction=run.direction, kinds=Kind.FIN, nth=1))
+    session = run(box, sends=48 * KIB)
+
+    session.require(Interfered(type(box)))
+    closes(session)
+
+
+@case("close.fins-never-arrive", requires=CLOSES, directions=BOTH_WAYS)
+def test_no_fin_arrives(run: RunFixture) -> None:
+    """No FIN of either subflow arrives: DATA_FINs end the streams, and the applications are done."""
+    session = run(DropSegments(aim=Aim(kinds=Kind.FIN)), sends=48 * KIB)
+
+    session.require(Interfered(DropSegments))
+    closes(session)
+
+
+@case(
+    "close.data-fin-lost-on-the-{}-path",
+    each={"first": 0, "second": 1},
+    requires=(CLOSES, "RFC8684-3.3.3/last-subflow-kept"),
+    directions=BOTH_WAYS,
+    topology=TWO_PATHS,
+    waits=3,
+)
+def test_every_data_fin_is_lost_on_one_path(run: RunFixture) -> None:
+    """Every segment with a DATA_FIN is lost on the {} of two paths: the other path closes the connection."""
+    session = run(DropSegments(aim=Aim(path=run.value, where=data_fin)), sends=256 * KIB)
+
+    session.expect(Unharmed())
+
+
+@case(
+    "close.fast-by-{}",
+    each={"the-writer": True, "the-reader": False},
+    requires=(FAST, "RFC8684-3.5/fast-close-ack-answered"),
+    directions=BOTH_WAYS,
+    checksums=(False, True),
+    level=SHOULD,
+)
+def test_a_connection_is_aborted(run: RunFixture) -> None:
+    """In mid-transfer the connection is aborted by {}: MP_FASTCLOSE, and the peer's application is told."""
+    aborts = run.sender if run.value else run.receiver
+    session = run(workload=aborted(run, by_writer=run.value))
+
+    session.expect(Sends(aborts, MpFastclose))
+    session.expect(Told("client" if aborts == "server" else "server"))
+
+
+@case(
+    "close.fast-on-two-subflows",
+    requires=(FAST, "RFC8684-3.5/fast-close-ack-others-reset"),
+    directions=BOTH_WAYS,
+    topology=TWO_PATHS,
+    level=SHOULD,
+)
+def test_a_connection_of_two_subflows_is_aborted(run: RunFixture) -> None:
+    """A connection of two subflows is aborted: MP_FASTCLOSE, resets, and the peer's application is told."""
+    session = run(workload=aborted(run, by_writer=False))
+
+    session.expect(Sends(run.receiver, MpFastclose))
+    session.expect(Told(run.sender))
+
+
+@case(
+    "close.fast-{}",
+    each={
+        "lost-once": lambda way: DropSegments(aim=Aim(direction=way, where=fast_close, nth=1)),
+        "stripped": lambda way: StripOptions(MpFastclose, aim=Aim(direction=way)),
+        "duplicated": lambda way: DuplicateSegments(aim=Aim(direction=way, where=fast_close)),
+        "answer-lost": lambda way: DropSegments(aim=Aim(direction=way.reverse, kinds=Kind.RST, nth=1)),
+    },
+    requires=(FAST, "RFC8684-3.5/fast-close-retransmitted"),
+    directions=BOTH_WAYS,
+    level=MAY,
+    waits=5,
+)
+def test_fast_close_is_disturbed(run: RunFixture) -> None:
+    """MP_FASTCLOSE is {}: when the peer's application is told.
+
+    On an ACK it is sent again (SHOULD), on a RST it is not, and a subflow that is gone does not end the
+    connection: the RFC has no time after which its application has to know.
+    """
+    session = run(run.value(run.direction.reverse), workload=aborted(run, by_writer=False), grace=5)
+
+    error = session.session.errors[run.sender]
+    session.note(f"told {error}" if error else "told nothing within five seconds")
+
+
+def aborted(run: RunFixture, *, by_writer: bool) -> Workload:
+    """Return a transfer in the run's direction that a host aborts in the midst of it."""
+    size = {run.sender: 512 * KIB, run.receiver: 0}
+    return Workload(
+        client_sends=size["client"],
+        server_sends=size["server"],
+        aborts=run.sender if by_writer else run.receiver,
+        aborts_after=64 * KIB,
+    )
+
+
+class SeenBefore:
+    """A condition that remembers: segments that meet another condition, and those that come after."""
+
+    def __init__(self, condition: Callable[[Segment], bool]) -> None:
+        """Remember nothing yet."""
+        self._condition = condition
+        self._seen = False
+
+    def __call__(self, segment: Segment) -> bool:
+        """Look at a segment of the one direction; never true, so that nothing is done to it."""
+        self._seen = self._seen or self._condition(segment)
+        return False
+
+    def no_fin(self, segment: Segment) -> bool:
+        """Whether a segment of the other direction comes after one was seen, and does not end a stream."""
+        return self._seen and not data_fin(segment)
