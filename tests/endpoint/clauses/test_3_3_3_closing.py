@@ -134,6 +134,7 @@ def test_it_is_repeated_until_it_is_data_acked():
 def test_it_comes_again_on_another_subflow():
     """A path that loses every one does not keep the connection from closing."""
     scene = Scene(*TWO).exchange(1000, 0)
+    scene.run(SECOND)
     scene.boxes.append(drop(through(A1, is_data_fin)))
     scene.close().run(20 * SECOND)
     assert scene.client.connection.closing.state is Closing.M_CLOSED
