@@ -15,6 +15,7 @@ from mbtest.harness.expect import (
     CapableAgain,
     Checksums,
     Counted,
+    DataOn,
     FellBack,
     Interfered,
     NoFalseData,
@@ -37,7 +38,7 @@ from mbtest.stacks import Capability
 __all__ = [
     "BOTH_WAYS", "CLIENT", "HANDSHAKE", "KIB", "MAY", "MIB", "MILLISECOND", "MUST", "SECOND", "SERVER",
     "SHOULD", "TO_CLIENT", "TO_SERVER", "Aim", "AnswersMpFail",
-    "Capability", "CapableAgain", "Checksums", "Counted",
+    "Capability", "CapableAgain", "Checksums", "Counted", "DataOn",
     "Direction", "Fallback", "FellBack", "Interfered", "Kind", "Middlebox", "NoFalseData", "NoMptcpOptions",
     "NoSubflowOn", "OneOf", "Outcome", "RunFixture", "Sends", "Stage", "Subflow", "Subflows", "Told", "Trial",
     "Unharmed", "Workload", "case", "preset",

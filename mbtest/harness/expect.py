@@ -244,6 +244,29 @@ class Subflows:
 
 
 @dataclasses.dataclass(frozen=True)
+class DataOn:
+    """A host sends at most so many octets of data on a path, retransmissions counted."""
+
+    path: str
+    sender: Role
+    at_most: int
+
+    def ask(self, run: Judged) -> Answer:
+        """Count what the host sent there, before any box touched it."""
+        sent = [
+            seen
+            for flow in run.session.observation.hosts[self.sender].flows.values()
+            if flow.path == self.path
+            for seen in flow.sent.segments
+            if seen.segment.payload_length
+        ]
+        number = sum(seen.segment.payload_length for seen in sent)
+        evidence = tuple(Evidence(seen.frame, one_line(seen.segment)) for seen in sent[:5])
+        expected = f"the {self.sender} sends at most {self.at_most} octets on {self.path}"
+        return Answer(number <= self.at_most, expected, f"it sent {number}", evidence, self.sender)
+
+
+@dataclasses.dataclass(frozen=True)
 class NoSubflowOn:
     """No join was established on this path."""
 
