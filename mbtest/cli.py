@@ -87,6 +87,9 @@ def main() -> None:
 @click.option("--direction", default=None, metavar="to_server|to_client", help="Only runs of this direction.")
 @click.option("--checksum/--no-checksum", default=None, help="Only runs with, or without, DSS checksums.")
 @click.option("--topology", default=None, metavar="NAME", help="This topology instead of each case's own.")
+@click.option(
+    "--every", is_flag=True, help="Every combination of families, directions and checksums that a case has."
+)
 @click.option("--through", default=None, metavar="PRESET", help="A chain of boxes beside each case's own.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=None, help="Runs at the same time.")
 @click.option(
@@ -103,6 +106,7 @@ def run(
     direction: str | None,
     checksum: bool | None,
     topology: str | None,
+    every: bool,
     through: str | None,
     jobs: int | None,
     seed: int,
@@ -130,6 +134,7 @@ def run(
         content=content,
         command=shlex.join(["mbtest", *sys.argv[1:]]),
         network=network,
+        every=every,
         through=through,
     )
     return launch.launch(order)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle, islice, product
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -67,8 +68,8 @@ def case(
 ) -> Callable[[Function], Function]:
     """Declare a test function to be a case. Raises UsageError for a bad identifier, no docstring, no `run`.
 
-    requires: requirement ids, as `RFC8684-3.7/syn-option-lost`. Families, directions and checksums
-    (DSS checksums off, on) multiply: each combination is a run.
+    requires: requirement ids, as `RFC8684-3.7/syn-option-lost`. Of families, directions and checksums
+    (DSS checksums off, on) each is met in a run at least; all combinations are runs where they are asked for.
     each: makes a family of cases that differ in one value. Its names take the place of `{}` in the
     identifier, and in the docstring with blanks for hyphens; the value is `run.value`.
     """
@@ -149,6 +150,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     direction: Direction | None = None
     checksum: bool | None = None
     topology: str | None = None
+    every: bool = False
+    """Each combination of families, directions and checksums; else each of these at least once."""
 
 
 def variants(case: Case, choice: Choice) -> list[Variant]:
@@ -157,6 +160,12 @@ def variants(case: Case, choice: Choice) -> list[Variant]:
     def chosen(offered: Sequence[Any], wanted: Any) -> list[Any]:
         return [item for item in offered if wanted is None or item == wanted]
 
+    offered = (
+        chosen(case.families, choice.family),
+        chosen(case.directions, choice.direction),
+        chosen(case.checksums, choice.checksum),
+    )
+    combined = list(product(*offered)) if choice.every else covered(*offered)
     return [
         Variant(
             client=client,
@@ -167,10 +176,15 @@ def variants(case: Case, choice: Choice) -> list[Variant]:
             topology=choice.topology or case.topology,
         )
         for client, server in choice.pairs
-        for family in chosen(case.families, choice.family)
-        for direction in chosen(case.directions, choice.direction)
-        for checksum in chosen(case.checksums, choice.checksum)
+        for family, direction, checksum in combined
     ]
+
+
+def covered(*offered: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return combinations in which each value of each dimension is met, as few as can be."""
+    if not all(offered):
+        return []
+    return list(zip(*(islice(cycle(values), max(map(len, offered))) for values in offered), strict=True))
 
 
 def parse_direction(word: Literal["to_server", "to_client"] | str) -> Direction:

@@ -50,6 +50,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     content: tuple[str, ...]
     command: str
     network: Backend = "namespaces"
+    every: bool = False
+    """Each combination of what a case offers, instead of each value at least once."""
     through: str | None = None
     """A preset whose boxes every run has besides its own."""
 
@@ -143,6 +145,7 @@ def _check(order: Order) -> tuple[int, bool]:
         direction=parse_direction(order.direction) if order.direction else None,
         checksum=order.checksum,
         topology=topology(order.topology).name if order.topology else None,
+        every=order.every,
     )
     for name in names(order.pairs):
         if lacking := stack(name).lacks():
@@ -231,6 +234,8 @@ def _arguments(order: Order, jobs: int) -> list[str]:
             words += [f"--mbtest-{name}", getattr(order, name)]
     if order.checksum is not None:
         words += ["--mbtest-checksum", "on" if order.checksum else "off"]
+    if order.every:
+        words.append("--mbtest-every")
     for folder in order.content:
         words += ["--mbtest-content", str(Path(folder).resolve())]
     for glob in order.cases:

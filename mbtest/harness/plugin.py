@@ -40,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--mbtest-checksum", default=None, choices=("on", "off"), help="DSS checksums")
     group.addoption("--mbtest-topology", default=None, metavar="NAME", help="instead of each case's own")
     group.addoption("--mbtest-through", default=None, metavar="PRESET", help="more boxes for every run")
+    group.addoption("--mbtest-every", action="store_true", help="every combination of what a case offers")
     group.addoption("--mbtest-seed", type=int, default=1, help="the seed of all chance")
     group.addoption(
         "--mbtest-content", action="append", default=[], metavar="DIR", help="a user's own content"
@@ -183,6 +184,7 @@ def _choice(config: pytest.Config) -> Choice:
         direction=parse_direction(direction) if direction else None,
         checksum=None if checksum is None else checksum == "on",
         topology=config.getoption("mbtest_topology"),
+        every=config.getoption("mbtest_every"),
     )
 
 

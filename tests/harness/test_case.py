@@ -74,20 +74,34 @@ def test_a_family_needs_members_and_a_place_for_their_names(identifier, each, to
         case(identifier, each=each)
 
 
-def test_variants_multiply():
-    found = variants(declared(directions=BOTH_WAYS, checksums=(False, True)), Choice())
+def test_variants_multiply_where_that_is_asked_for():
+    found = variants(declared(directions=BOTH_WAYS, checksums=(False, True)), Choice(every=True))
     assert len(found) == len({variant.suffix for variant in found}) == 8
+
+
+@pytest.mark.parametrize("directions", [BOTH_WAYS, (TO_CLIENT,)])
+@pytest.mark.parametrize("checksums", [(False, True), (True,)])
+def test_each_value_is_met_in_few_runs(directions, checksums):
+    found = variants(declared(directions=directions, checksums=checksums), Choice())
+    assert len(found) == 2
+    assert {variant.family for variant in found} == {"v4", "v6"}
+    assert {variant.direction for variant in found} == set(directions)
+    assert {variant.checksum for variant in found} == set(checksums)
+
+
+def test_nothing_in_common_is_no_run():
+    assert variants(declared(), Choice(family="mixed")) == []
 
 
 @pytest.mark.parametrize(
     ("choice", "number"),
     [
-        (Choice(family="v4"), 4),
-        (Choice(family="mixed"), 0),
-        (Choice(direction=TO_CLIENT), 4),
-        (Choice(checksum=True), 4),
-        (Choice(family="v6", direction=TO_SERVER, checksum=False), 1),
-        (Choice(pairs=(("linux", "linux"), ("tcp", "linux"))), 16),
+        (Choice(every=True, family="v4"), 4),
+        (Choice(every=True, family="mixed"), 0),
+        (Choice(every=True, direction=TO_CLIENT), 4),
+        (Choice(every=True, checksum=True), 4),
+        (Choice(every=True, family="v6", direction=TO_SERVER, checksum=False), 1),
+        (Choice(every=True, pairs=(("linux", "linux"), ("tcp", "linux"))), 16),
     ],
 )
 def test_a_choice_leaves_what_both_have(choice, number):

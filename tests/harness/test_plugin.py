@@ -21,7 +21,7 @@ def case(name: str, said: str = 'families=("v4",)', outcome: str = "MULTIPATH") 
 
 def test_a_case_is_a_test_for_each_variant(own: Any) -> None:
     own.cases(case("it", "directions=BOTH_WAYS, checksums=(False, True)"))
-    finished = own.pytest("--collect-only", "-q")
+    finished = own.pytest("--collect-only", "-q", "--mbtest-every")
     assert finished.returncode == 0, finished.stdout
     found = re.findall(r"test_it\[[\w.-]+/linux-linux/(v[46])/(to_\w+)/([\w-]+)\]", finished.stdout)
     assert len(found) == len(set(found)) == 8
