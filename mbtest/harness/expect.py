@@ -52,7 +52,8 @@ class OneOf:
         expected = " or ".join(outcome.value for outcome in self.outcomes)
         met = run.judgement.outcome in self.outcomes
         actual = f"{run.judgement.outcome.value}: {run.judgement.reason}"
-        return Answer(met, f"outcome {expected}", actual, run.judgement.evidence, is_delivery=True)
+        judged = run.judgement
+        return Answer(met, f"outcome {expected}", actual, judged.evidence, judged.who, is_delivery=True)
 
 
 @dataclasses.dataclass(frozen=True)

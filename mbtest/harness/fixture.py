@@ -12,12 +12,13 @@ from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Case, Variant
 from mbtest.harness.controls import excuses, pass_through, regular_tcp
 from mbtest.harness.expect import Expectation, OneOf, Role, receiver_of, sender_of
-from mbtest.harness.grading import Grade, broken_rules, grade, missed
+from mbtest.harness.grading import Grade, broken_rules, contradicting, grade, missed
 from mbtest.harness.judge import Judged
 from mbtest.harness.pairs import is_control, lacking
 from mbtest.harness.requirements import check_ids
 from mbtest.harness.requirements import requirements as known_requirements
 from mbtest.harness.session import Plan, Session, boxes_of, carry_out, run_seed
+from mbtest.harness.witness import contradictions
 from mbtest.harness.workload import Workload
 from mbtest.middlebox import Direction, Middlebox
 from mbtest.network.contract import Backend
@@ -291,7 +292,9 @@ class RunFixture:
         if trial is None:
             return Grade(Verdict.HARNESS_ERROR, "the case never called run()")
         happened = trial.judgement.reason
-        self._findings += broken_rules(trial.session.observation.book)
+        observation = trial.session.observation
+        self._findings += broken_rules(observation.book)
+        self._findings += contradicting(contradictions(observation, trial.session.stacks))
         if any(finding.level is not Level.MAY for finding in missed(self._findings)):
             self._controls = self._run_controls(trial, directory)
         sharing = [one for one in self._controls if excuses(trial.session.plan, trial.outcome, one)]

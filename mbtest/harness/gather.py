@@ -13,6 +13,7 @@ import pytest
 
 from mbtest import results
 from mbtest.harness import PROPERTY
+from mbtest.harness.boxes import boxes
 from mbtest.harness.catalogue import coverage
 from mbtest.harness.provenance import provenance
 from mbtest.results import Level, Results, Run, Verdict
@@ -31,6 +32,7 @@ class Gatherer:
         self._runs: dict[str, Run] = {}
         # Before the first run: broken content is to end in a line, and not to cost the results.
         self._requirements = coverage()
+        self._boxes = boxes()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -55,6 +57,7 @@ class Gatherer:
                 ),
                 runs=tuple(sorted(self._runs.values(), key=lambda run: (run.topic, run.id))),
                 requirements=self._requirements,
+                boxes=self._boxes,
             ),
             self._directory,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from mbtest.harness.witness import Contradiction
 from mbtest.observe.rules import RULES, Breach, Rulebook
 from mbtest.results import Control, Evidence, Finding, Level, Verdict
 
@@ -51,6 +52,22 @@ def broken_rules(book: Rulebook) -> list[Finding]:
         for (name, who), breaches in found.items()
     ]
     return sorted(findings, key=lambda finding: list(Level).index(finding.level))
+
+
+def contradicting(found: Iterable[Contradiction]) -> list[Finding]:
+    """Return a finding for each point on which a stack contradicts the packets."""
+    return [
+        Finding(
+            expected=f"{one.counter} as the packets show it: {one.expected}",
+            actual=one.actual,
+            met=False,
+            level=Level.MAY,
+            evidence=one.evidence[:SHOWN],
+            rule=WITNESS,
+            who=one.host,
+        )
+        for one in found
+    ]
 
 
 def missed(findings: Iterable[Finding]) -> list[Finding]:

@@ -8,11 +8,14 @@ import msgspec
 
 from mbtest.harness.session import Session
 from mbtest.observe import CLIENT, SERVER, Observation, Stage
+from mbtest.observe.owed import owed
 from mbtest.observe.state import Connection, Manner, Mode, Subflow
 from mbtest.results import Evidence, Fallback, Outcome, Stream
 from mbtest.wire import Dss
 
 ROLES = (CLIENT, SERVER)
+MOST_OWED = 4
+"""Things owed that are told, the oldest first."""
 TELLING = 8
 """Octets by which data is found again among packets; what is sent does not repeat itself."""
 
@@ -24,6 +27,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     fallback: Fallback | None = None
     reason: str
     evidence: tuple[Evidence, ...] = ()
+    who: str = ""
+    """The host that the others wait for; empty where there is none, or more than one."""
 
 
 class Judged:
@@ -53,7 +58,7 @@ def judge(session: Session) -> Judgement:
     if errors:
         return _reset(session, errors)
     if session.stuck:
-        return Judgement(outcome=Outcome.STALLED, reason=session.stuck)
+        return _stalled(session)
     short = [stream for stream in session.streams if not _is_whole(stream)]
     if short:
         return Judgement(
@@ -63,6 +68,21 @@ def judge(session: Session) -> Judgement:
         )
     observation = session.observation
     return _fallback(observation) or _subflows(session)
+
+
+def _stalled(session: Session) -> Judgement:
+    """Return what is owed, by whom, and which timer would move it."""
+    owing = owed(session.observation.trace)
+    hosts = {one.who for one in owing}
+    return Judgement(
+        outcome=Outcome.STALLED,
+        reason=session.stuck,
+        evidence=tuple(
+            Evidence(one.frame, f"{one.who} owes {one.words}; moved by {one.timer} ({one.clause})")
+            for one in owing[:MOST_OWED]
+        ),
+        who=hosts.pop() if len(hosts) == 1 else "",
+    )
 
 
 def _is_whole(stream: Stream) -> bool:

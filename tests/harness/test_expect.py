@@ -24,6 +24,7 @@ from mbtest.middlebox import Aim, Direction, Kind, Middlebox
 from mbtest.results import Fallback, Outcome
 from mbtest.wire import RST, MpCapable, MpFail, MpJoin
 from middleboxes.drop import DropSegments
+from middleboxes.portal import PAGE, CaptivePortal
 from middleboxes.rewrite_payload import RewritePayload
 from middleboxes.strip import StripOptions
 
@@ -106,6 +107,13 @@ def test_reset(fixture):
     trial = fixture()(ResetData(aim=Aim(kinds=Kind.FIRST_DATA)), client_sends=KIB, limit=3)
     assert trial.outcome in (Outcome.RESET, Outcome.STALLED)
     assert ask(trial, Unharmed()) == [False]
+
+
+def test_one_stream_alone_is_whole(fixture):
+    portal, sends = CaptivePortal("request"), Workload(client_sends=200, server_sends=len(PAGE))
+    trial = fixture()(portal, workload=sends)
+    streams = (Unharmed(Direction.TO_CLIENT), Unharmed(Direction.TO_SERVER), Unharmed())
+    assert ask(trial, *streams) == [True, False, False]
 
 
 def test_stalled(fixture):
