@@ -8,16 +8,19 @@ from typing import Annotated, Literal
 
 from mbtest.middlebox import MILLISECOND, Direction, FlowKey, FlowTable, Middlebox, Parameter, Timer
 from mbtest.middlebox.pieces import can_join, follows, join, joined_options
-from mbtest.wire import Segment
+from mbtest.wire import Segment, TcpOption, encode_options
 
 
 @dataclasses.dataclass
 class _Held:
     """Data of one flow and direction that waits for what follows it."""
 
-    segment: Segment
+    segments: list[Segment]
+    options: tuple[TcpOption, ...]
+    """Those that the merged segment will have."""
+    size: int
+    """Octets of the merged packet."""
     timer: Timer
-    count: int = 1
 
 
 class CoalesceSegments(Middlebox):
@@ -27,14 +30,20 @@ class CoalesceSegments(Middlebox):
     not follow; none is lost and none overtakes another of its direction. Segments with flags other than
     ACK, PSH and ECE, without data, or with a wrong checksum pass as they are.
 
-    A link carries no packet above its MTU: with the default `largest` only small segments are merged.
-    Have the sender use a small MSS, or small writes without `flush_on_push`.
+    The default `largest` is what a wire takes: have the sender use a small MSS, or small writes without
+    `flush_on_push`. A card hands on what it merged to its own host, so there it may be 65535.
     """
 
     options: Annotated[
         Literal["first", "last", "both"], Parameter("whose options the merged segment has, while they fit")
     ] = "first"
-    only_equal: Annotated[bool, Parameter("merge only where all options are equal, as LRO does")] = False
+    only_equal: Annotated[
+        bool,
+        Parameter(
+            "merge only under equal options and acknowledgments, and a segment shorter than the first as "
+            "the last, as generic receive offload does"
+        ),
+    ] = False
     delay: Annotated[int, Parameter("time that data is held", "microseconds", 1)] = 5 * MILLISECOND
     largest: Annotated[int, Parameter("largest IP packet made", "octets", 68, 65535)] = 1500
     flush_on_push: Annotated[bool, Parameter("whether data with PSH is held no longer")] = True
@@ -48,47 +57,64 @@ class CoalesceSegments(Middlebox):
             return self.pass_by(segment, direction)
         flow = self._flows.key(segment, direction), direction
         held = self._held.get(flow)
-        merged = self._merged(held.segment, segment) if held else None
-        if held and merged:
-            held.segment, held.count = merged, held.count + 1
-        else:
+        if held is None or not self._joins(held, segment):
             self._flush(flow)
-            held = _Held(segment, self.call_later(self.delay, lambda: self._flush(flow)))
-            self._held[flow] = held
-        if not (segment.psh and self.flush_on_push):
+            timer = self.call_later(self.delay, lambda: self._flush(flow))
+            held = self._held[flow] = _Held([segment], segment.options, segment.end, timer)
+        shorter = self.only_equal and segment.payload_length < held.segments[0].payload_length
+        if not shorter and not (segment.psh and self.flush_on_push):
             self.note(segment, "held it")
             return ()
-        self._take(flow)
-        self.note(held.segment, f"merged {held.count} segments")
-        return (held.segment,)
+        merged, why = self._taken(flow)
+        self.note(merged, why)
+        return (merged,)
 
     def pass_by(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
         """Let what is held of the flow go first."""
         self._flush((self._flows.key(segment, direction), direction))
         return (segment,)
 
-    def _merged(self, held: Segment, segment: Segment) -> Segment | None:
-        """Return what is held with `segment` behind it, None where they do not go together."""
-        is_equal = segment.option_block == held.option_block
-        if not follows(segment, held) or (self.only_equal and not is_equal):
-            return None
-        options = {"first": held.options, "last": segment.options}.get(self.options)
-        if options is None:
-            options = joined_options(held.options, segment.options)
-        if not segment.has_room_for(options):
-            return None
-        merged = join((held, segment), options)
-        return merged if len(merged) <= self.largest else None
+    def _joins(self, held: _Held, segment: Segment) -> bool:
+        """Put `segment` behind what is held, and return whether they go together."""
+        first, last = held.segments[0], held.segments[-1]
+        if not follows(segment, last) or (self.only_equal and not _is_alike(segment, first)):
+            return False
+        options, size = held.options, held.size + segment.payload_length
+        if self.options != "first" and segment.option_block != last.option_block:
+            options = segment.options
+            if self.options == "both":
+                options = joined_options(held.options, segment.options)
+            if not segment.has_room_for(options):
+                return False
+            size += len(encode_options(options)) - len(encode_options(held.options))
+        if size > self.largest:
+            return False
+        held.segments.append(segment)
+        held.options, held.size = options, size
+        return True
 
-    def _take(self, flow: tuple[FlowKey, Direction]) -> _Held | None:
-        held = self._held.pop(flow, None)
-        if held is not None:
-            held.timer.cancel()
-        return held
+    def _taken(self, flow: tuple[FlowKey, Direction]) -> tuple[Segment, str]:
+        """Return what was held of a flow, as one segment, and what was done to it; of one nothing."""
+        held = self._held.pop(flow)
+        held.timer.cancel()
+        number = len(held.segments)
+        if number == 1:
+            return held.segments[0], ""
+        return join(held.segments, held.options), f"merged {number} segments"
 
     def _flush(self, flow: tuple[FlowKey, Direction]) -> None:
-        held = self._take(flow)
-        if held is not None and held.count == 1:
-            self.release(held.segment, flow[1])
-        elif held is not None:
-            self.send(held.segment, flow[1], f"merged {held.count} segments")
+        if flow in self._held:
+            merged, why = self._taken(flow)
+            if why:
+                self.send(merged, flow[1], why)
+            else:
+                self.release(merged, flow[1])
+
+
+def _is_alike(segment: Segment, first: Segment) -> bool:
+    """Whether a card would put `segment` to others of which this is the first."""
+    return (
+        segment.option_block == first.option_block
+        and segment.ack == first.ack
+        and segment.payload_length <= first.payload_length
+    )

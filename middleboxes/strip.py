@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from mbtest.middlebox import Direction, Middlebox, Parameter
-from mbtest.wire import EndOfOptionList, MptcpOption, NoOperation, Segment, TcpOption
-
-Forms = type[TcpOption] | tuple[type[TcpOption], ...]
+from mbtest.middlebox.options import Forms, NamedOptions
+from mbtest.wire import EndOfOptionList, NoOperation, Segment, TcpOption
 
 
 class StripOptions(Middlebox):
@@ -27,14 +26,13 @@ class StripOptions(Middlebox):
     ] = "delete"
 
     def start(self) -> None:
-        named = self.forms if isinstance(self.forms, tuple) else (self.forms,)
-        self._forms = named if named or self.kinds or self.subtypes else (MptcpOption,)
+        self._named = NamedOptions(self.forms, self.kinds, self.subtypes)
 
     def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
         if self.manner == "delete" and not self.kinds and not self.subtypes:
-            return (segment.without_options(*self._forms),)
+            return (segment.without_options(*self._named.forms),)
         options = segment.options
-        named = [self._is_named(option) for option in options]
+        named = [option in self._named for option in options]
         if not any(named):
             return (segment,)
         left: list[TcpOption] = []
@@ -48,8 +46,3 @@ class StripOptions(Middlebox):
                 left.append(EndOfOptionList(bytes(len(segment.option_block) - used - 1)))
                 break
         return (segment.with_options(left),)
-
-    def _is_named(self, option: TcpOption) -> bool:
-        if isinstance(option, self._forms) or option.kind in self.kinds:
-            return True
-        return isinstance(option, MptcpOption) and option.subtype in self.subtypes

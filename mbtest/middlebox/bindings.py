@@ -52,6 +52,8 @@ class Bindings:
         self._outside: dict[tuple[Endpoint, bytes], Endpoint] = {}
         self._inside: dict[Endpoint, Endpoint] = {}
         self._admitted: set[tuple[Endpoint, bytes]] = set()
+        self._used: dict[Endpoint, int] = {}
+        """When each binding was last used, by its end outside."""
 
     def outward(self, inside: Endpoint, remote: Endpoint, address: Address) -> Endpoint | None:
         """Return the end outside for a packet to `remote`, a new one at `address` if it must be.
@@ -75,6 +77,26 @@ class Bindings:
     def admits(self, outside: Endpoint, remote: Endpoint) -> bool:
         """Whether the filter lets `remote` send in to a binding."""
         return (outside, _scope(remote, self._filtering)) in self._admitted
+
+    def use(self, outside: Endpoint, now: int) -> None:
+        """Note that a packet passed through a binding."""
+        self._used[outside] = now
+
+    def forget(self, unused_since: int | None = None) -> None:
+        """Forget the bindings that no packet used at or after a time; all where no time is given.
+
+        Sequential ports go on where they were.
+        """
+        kept = {
+            outside: inside
+            for outside, inside in self._inside.items()
+            if unused_since is not None and self._used.get(outside, unused_since) >= unused_since
+        }
+        if len(kept) < len(self._inside):
+            self._inside = kept
+            self._outside = {key: outside for key, outside in self._outside.items() if outside in kept}
+            self._admitted = {pair for pair in self._admitted if pair[0] in kept}
+            self._used = {outside: at for outside, at in self._used.items() if outside in kept}
 
     def _bind(self, key: tuple[Endpoint, bytes], address: Address) -> Endpoint | None:
         for port in self._candidates(port_of(key[0])):

@@ -76,11 +76,11 @@ class Middlebox:
     def start(self) -> None:
         """Make the state of a run. Called before the first packet; `path` and `random` are there."""
 
-    def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
-        """Return the segments to send on in place of `segment`, in order."""
+    def process(self, segment: Segment, direction: Direction) -> Sequence[Packet]:
+        """Return what to send on in place of `segment`, in order: segments, most often; fragments of it."""
         raise NotImplementedError(f"{type(self).__name__} has no process()")
 
-    def pass_by(self, segment: Segment, direction: Direction) -> Sequence[Segment]:  # noqa: ARG002 - for subclasses
+    def pass_by(self, segment: Segment, direction: Direction) -> Sequence[Packet]:  # noqa: ARG002 - for subclasses
         """Return the segments to send on in place of one that the aim leaves out: it, unless told otherwise.
 
         A box that did something to a flow before says here what that means for the rest of the flow:

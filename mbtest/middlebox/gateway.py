@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated
 
+from mbtest.middlebox.contract import Middlebox
 from mbtest.middlebox.direction import Direction
 from mbtest.middlebox.flows import Flow, FlowTable, HalfFlow
 from mbtest.middlebox.numbers import MovedHalf, mend_sack
+from mbtest.middlebox.parameters import Parameter
 from mbtest.middlebox.pieces import cut, sized
-from mbtest.middlebox.stream import StreamMap
+from mbtest.middlebox.stream import Edit, StreamMap
 from mbtest.wire import ACK, URG, Segment, Timestamps
 
 Change = Callable[[MovedHalf, int, bytes], bytes]
@@ -99,3 +103,45 @@ class StreamGateway:
         stamps = [option for option in last.options if isinstance(option, Timestamps)]
         answer = last.replace(seq=seq, ack=ack, flags=ACK, urgent=0, options=stamps, payload=b"")
         self._send(answer, direction.reverse, "acknowledged data that it removed")
+
+
+class ContentGateway(Middlebox):
+    """A box that reads the data and puts other octets in place of what it knows; `edits` says of what.
+
+    What is cut across segments it cannot read, like most gateways.
+    """
+
+    mtu: Annotated[int, Parameter("largest IP packet made", "octets", 576, 65535)] = dataclasses.field(
+        default=1500, kw_only=True
+    )
+
+    def edits(self, start: int, data: bytes) -> Iterable[Edit]:
+        """Return the edits of some data, which stands at stream offset `start`, in their order.
+
+        Each stands at an octet of the data, and removes none behind it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no edits()")
+
+    def start(self) -> None:
+        """Begin with no flow."""
+        self._gateway = StreamGateway(self.mtu, self.send)
+
+    def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
+        """Carry a segment on, with what it is the first to bring edited."""
+        return self._gateway.carry(segment, direction, self._change)
+
+    def pass_by(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
+        """Carry on the numbers of what was edited."""
+        return self._gateway.carry(segment, direction)
+
+    def delivers(self, stream: bytes, direction: Direction) -> bytes:
+        """Return the stream edited; an aim counts as far as it names a direction."""
+        if self.aim is not None and self.aim.direction not in (None, direction):
+            return stream
+        return StreamMap(self.edits(0, stream)).rewrite(0, stream)
+
+    def _change(self, moved: MovedHalf, start: int, data: bytes) -> bytes:
+        for edit in self.edits(start, data):
+            if edit.at >= moved.settled:
+                moved.edits.add(edit)
+        return data

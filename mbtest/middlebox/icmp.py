@@ -1,16 +1,90 @@
-"""ICMP errors and the TCP segment that they quote, for boxes whose changes an error has to follow."""
+"""ICMP errors: made for boxes that complain, and read for boxes whose changes an error has to follow."""
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
+from typing import Literal
+
+from mbtest.errors import LocalProtocolError
 from mbtest.middlebox.bindings import Endpoint
 from mbtest.wire import Address, Packet, Seq32
-from mbtest.wire.checksum import mend, ones_sum
-from mbtest.wire.ip import ICMP, ICMPV6, IPV4_FIXED, IPV6_FIXED, TCP
+from mbtest.wire.checksum import finish, mend, ones_sum
+from mbtest.wire.ip import ICMP, ICMPV6, IPV4_FIXED, IPV6_FIXED, TCP, new_header
 
-# RFC 792: unreachable, time exceeded, parameter problem. RFC 4443 §3: the four errors.
-_ERRORS = {ICMP: (3, 11, 12), ICMPV6: (1, 2, 3, 4)}
+# RFC 792: unreachable, source quench, time exceeded, parameter problem. RFC 4443 §3: the four errors.
+_ERRORS = {ICMP: (3, 4, 11, 12), ICMPV6: (1, 2, 3, 4)}
 _HEAD = 8
 """Octets of an ICMP error before the quoted packet; and of the TCP header that RFC 792 has quoted."""
+
+_LONGEST = {4: 576, 6: 1280}
+"""Octets of a whole error (RFC 1812 §4.3.2.3, RFC 4443 §2.4 (c))."""
+_INTERNETWORK_CONTROL = 0xC0
+_TTL = 64
+
+Complaint = Literal[
+    "net-unreachable",
+    "host-unreachable",
+    "protocol-unreachable",
+    "port-unreachable",
+    "too-big",
+    "source-quench",
+    "prohibited",
+    "time-exceeded",
+]
+"""What a router, or the far end, can say of a packet. Only IPv4 has ever had source quench (RFC 6633)."""
+_TYPE_AND_CODE: dict[Complaint, dict[int, tuple[int, int]]] = {
+    # RFC 792 and RFC 1812 §5.2.7; RFC 4443 §3.
+    "net-unreachable": {4: (3, 0), 6: (1, 0)},
+    "host-unreachable": {4: (3, 1), 6: (1, 3)},
+    "protocol-unreachable": {4: (3, 2), 6: (4, 1)},
+    "port-unreachable": {4: (3, 3), 6: (1, 4)},
+    "too-big": {4: (3, 4), 6: (2, 0)},
+    "source-quench": {4: (4, 0)},
+    "prohibited": {4: (3, 13), 6: (1, 1)},
+    "time-exceeded": {4: (11, 0), 6: (3, 0)},
+}
+ROUTER: dict[int, Address] = {4: IPv4Address("192.0.0.8"), 6: IPv6Address("2001:db8:fffe::8")}
+"""Who complains where no address is given; of IPv4 the dummy address that RFC 7600 §4.8 has for this."""
+
+
+def icmp_error(
+    about: Packet,
+    complaint: Complaint,
+    *,
+    mtu: int = 0,
+    reporter: Address | None = None,
+    quoted_octets: int | None = None,
+) -> Packet:
+    """Return an ICMP error about a packet, addressed to its source; send it in the reverse direction.
+
+    about: quoted as it is, so that a forger can say what it likes. mtu: of the next hop, octets, for
+    "too-big" (RFC 1191 §4, RFC 8201); 0 is what a router from before RFC 1191 says. reporter: the
+    error's source; none: `ROUTER`. quoted_octets: of what the packet carries; none: as much as fits,
+    8 at least are needed for ports and sequence number. Raises LocalProtocolError for a source quench
+    of IPv6.
+    """
+    version = about.version
+    if version not in _TYPE_AND_CODE[complaint]:
+        raise LocalProtocolError(f"ICMPv6 has no {complaint}")
+    fixed = IPV4_FIXED if version == 4 else IPV6_FIXED
+    room = _LONGEST[version] - fixed - _HEAD
+    quote = about.raw[: about.end if quoted_octets is None else about.transport + quoted_octets][:room]
+    message = bytearray(_HEAD) + quote
+    message[:2] = bytes(_TYPE_AND_CODE[complaint][version])
+    if complaint == "too-big":
+        message[4:8] = mtu.to_bytes(4, "big")
+    source = reporter or ROUTER[version]
+    header = new_header(source, about.source, len(message), _TTL, _INTERNETWORK_CONTROL, 0)
+    total = ones_sum(message)
+    if version == 4:
+        header[9] = ICMP
+        header[10:12] = bytes(2)
+        header[10:12] = finish(ones_sum(header)).to_bytes(2, "big")
+    else:
+        header[6] = ICMPV6
+        total += ones_sum(header[8:]) + len(message) + ICMPV6
+    message[2:4] = finish(total).to_bytes(2, "big")
+    return Packet(bytes(header + message))
 
 
 class Quote:

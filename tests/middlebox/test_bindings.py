@@ -120,3 +120,25 @@ def test_a_port_below_the_range_is_not_preserved() -> None:
 def test_without_a_free_port_there_is_no_binding() -> None:
     table = bindings(first_port=5000, last_port=5001)
     assert [table.outward(end, REMOTES[0], ADDRESS) is None for end in ENDS] == [False, False, True, True]
+
+
+def test_a_binding_that_was_not_used_for_long_is_forgotten() -> None:
+    table = bindings()
+    old, new = (outside(table, end, REMOTES[0]) for end in ENDS[:2])
+    table.use(old, 10)
+    table.use(new, 20)
+    table.forget(unused_since=10)
+    assert table.inward(old) == ENDS[0]
+    table.forget(unused_since=11)
+    assert (table.inward(old), table.bound(ENDS[0], REMOTES[0])) == (None, None)
+    assert not table.admits(old, REMOTES[0])
+    assert table.inward(new) == ENDS[1]
+    assert table.admits(new, REMOTES[0])
+
+
+def test_all_bindings_can_be_forgotten_and_sequential_ports_go_on() -> None:
+    table = bindings(ports="sequential", first_port=2000)
+    ends = [outside(table, end, REMOTES[0]) for end in ENDS[:2]]
+    table.forget()
+    assert [table.inward(end) for end in ends] == [None, None]
+    assert port_of(outside(table, ENDS[0], REMOTES[0])) == 2002

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from mbtest.middlebox import Direction, Edit, MovedHalf, StreamGateway
+from collections.abc import Iterator
+
+from mbtest.middlebox import Aim, ContentGateway, Direction, Edit, MovedHalf, StreamGateway
 from mbtest.wire import ACK, FIN, PSH, SYN, URG, Sack, Segment, Seq32, Timestamps
-from tests.middlebox.bench import TO_CLIENT, TO_SERVER, segment
+from tests.middlebox.bench import TO_CLIENT, TO_SERVER, Line, segment, talk
 
 ISN = 2**32 - 3
 
@@ -131,3 +133,36 @@ def test_flows_that_use_the_same_ports_again_begin_unedited() -> None:
     bench.gateway.carry(segment(ISN + 5000, flags=SYN), TO_SERVER)
     again = segment(ISN + 5001, b"abcd")
     assert bench.gateway.carry(again, TO_SERVER) == (again,)
+
+
+class Doubling(ContentGateway):
+    """Doubles every seventh octet of the stream, and replaces each that is a zero."""
+
+    def edits(self, start: int, data: bytes) -> Iterator[Edit]:
+        for at, octet in enumerate(data, start):
+            if at % 7 == 3:
+                yield Edit(at, 1, bytes((octet, octet)))
+            elif octet == 0:
+                yield Edit(at, 1, b"")
+
+
+def test_what_a_box_finds_in_the_data_is_edited_for_good() -> None:
+    for seed in range(20):
+        for connection in talk(Doubling(), seed=seed):
+            for host, way in ((connection.client, TO_SERVER), (connection.server, TO_CLIENT)):
+                assert host.peer.received == Doubling().delivers(host.stream, way)
+
+
+def test_an_edit_is_made_once_however_often_its_octets_pass() -> None:
+    line = Line(Doubling(aim=Aim(until_nth=3)))
+    line.put(segment(ISN, flags=SYN))
+    sent = [(0, b"abcdef"), (2, b"cde"), (0, b"abcdefghijk"), (6, b"ghijk")]
+    seen = [b"".join(one.payload for one in line.put(segment(ISN + 1 + at, data))) for at, data in sent]
+    # The aim ends before octet 10 is reached.
+    assert seen == [b"abcddef", b"cdde", b"abcddefghijk", b"ghijk"]
+
+
+def test_an_aim_spares_a_direction() -> None:
+    box = Doubling(aim=Aim(direction=TO_SERVER))
+    assert box.delivers(b"abcde", TO_SERVER) == b"abcdde"
+    assert box.delivers(b"abcde", TO_CLIENT) == b"abcde"

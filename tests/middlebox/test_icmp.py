@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbtest.middlebox import quoted
+from mbtest.endpoint.icmp import too_big
+from mbtest.errors import LocalProtocolError
+from mbtest.middlebox import icmp_error, quoted
 from mbtest.middlebox.bindings import endpoint
+from mbtest.middlebox.icmp import ROUTER as DUMMY
+from mbtest.middlebox.icmp import Complaint
 from mbtest.wire import Packet, Segment, decode
 from mbtest.wire.checksum import finish, ones_sum
 from tests.middlebox.bench import CLIENT, segment
@@ -108,3 +112,65 @@ def test_any_octets_behind_an_icmp_header_are_read_or_refused(junk: bytes, versi
     if quote is not None:
         rewritten = quote.rewritten(source=quote.destination, destination=quote.source, seq=1)
         assert len(rewritten) == len(raw)
+
+
+COMPLAINTS: list[tuple[Complaint, int, tuple[int, int]]] = [
+    ("net-unreachable", 4, (3, 0)),
+    ("host-unreachable", 4, (3, 1)),
+    ("protocol-unreachable", 4, (3, 2)),
+    ("port-unreachable", 4, (3, 3)),
+    ("too-big", 4, (3, 4)),
+    ("source-quench", 4, (4, 0)),
+    ("prohibited", 4, (3, 13)),
+    ("time-exceeded", 4, (11, 0)),
+    ("net-unreachable", 6, (1, 0)),
+    ("host-unreachable", 6, (1, 3)),
+    ("protocol-unreachable", 6, (4, 1)),
+    ("port-unreachable", 6, (1, 4)),
+    ("too-big", 6, (2, 0)),
+    ("prohibited", 6, (1, 1)),
+    ("time-exceeded", 6, (3, 0)),
+]
+
+
+@pytest.mark.parametrize(("complaint", "version", "numbers"), COMPLAINTS)
+def test_an_error_tells_the_sender_what_became_of_its_segment(
+    complaint: Complaint, version: int, numbers: tuple[int, int]
+) -> None:
+    about = segment(77, b"data", version=version)
+    made = icmp_error(about, complaint)
+    assert checksums_are_right(made)
+    assert made.content[:2] == bytes(numbers)
+    assert (made.source, made.destination) == (DUMMY[version], about.source)
+    assert made.content[8:] == about.raw
+
+
+@given(VERSIONS, st.sampled_from((None, 8, 20)), st.integers(0, 2**32 - 1))
+def test_an_error_that_was_made_can_be_read_and_rewritten(version: int, octets: int | None, seq: int) -> None:
+    about = segment(seq, b"data", version=version)
+    reporter = ip_address(ROUTER[version])
+    quote = quoted(icmp_error(about, "time-exceeded", reporter=reporter, quoted_octets=octets))
+    assert quote is not None
+    assert (quote.source, quote.destination, quote.seq) == (*about.flow, seq)
+    assert checksums_are_right(quote.rewritten(seq=seq + 1))
+
+
+@given(VERSIONS, st.integers(1280, 1499), st.sampled_from((None, 8)))
+def test_too_big_names_the_size_that_the_next_hop_takes(version: int, mtu: int, octets: int | None) -> None:
+    about = segment(5, bytes(1460), version=version)
+    read = too_big(icmp_error(about, "too-big", mtu=mtu, quoted_octets=octets))
+    assert read is not None
+    assert (read.flow, read.sequence, read.mtu) == (about.flow, 5, mtu)
+
+
+@given(VERSIONS, st.integers(0, 1460))
+def test_an_error_is_no_longer_than_routers_may_make_it(version: int, size: int) -> None:
+    about = segment(5, bytes(size), version=version)
+    made = icmp_error(about, "prohibited")
+    overhead = 28 if version == 4 else 48
+    assert len(made) == min(overhead + len(about), 576 if version == 4 else 1280)
+
+
+def test_ipv6_never_had_a_source_quench() -> None:
+    with pytest.raises(LocalProtocolError, match=r"^ICMPv6 has no source-quench$"):
+        icmp_error(segment(version=6), "source-quench")

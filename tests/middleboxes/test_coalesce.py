@@ -136,6 +136,25 @@ def test_only_equal_options_are_merged_where_that_is_asked() -> None:
     ]
 
 
+def test_a_card_merges_under_equal_acknowledgments_up_to_a_shorter_segment() -> None:
+    line = Line(CoalesceSegments(only_equal=True))
+    assert line.put(data(0, b"abcd")) == []
+    assert line.put(data(4, b"efgh")) == []
+    (merged,) = line.put(data(8, b"ij"))
+    assert merged.payload == b"abcdefghij"
+    for apart in (
+        [data(10, b"kl"), data(12, b"mno")],
+        [data(0, b"ab", ack=5), data(2, b"cd", ack=6)],
+    ):
+        assert passed(Line(CoalesceSegments(only_equal=True)), *apart) == apart
+
+
+def test_a_great_many_segments_become_one() -> None:
+    line = Line(CoalesceSegments(largest=65535))
+    (merged,) = passed(line, *(data(at, b"ab") for at in range(0, 20_000, 2)))
+    assert merged.payload == b"ab" * 10_000
+
+
 def test_what_is_merged_acknowledges_what_the_last_did() -> None:
     (merged,) = passed(Line(CoalesceSegments()), data(0, b"ab", ack=5), data(2, b"cd", ack=9, window=7))
     assert (merged.ack, merged.window) == (9, 7)

@@ -226,3 +226,31 @@ def test_streams_arrive_as_they_were_sent(seed: int, trouble: float, ports: Any)
 def test_impossible_parameters_are_refused(told: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=f"^TranslateAddresses: {words}"):
         TranslateAddresses(**told)
+
+
+def carrier_grade() -> tuple[TranslateAddresses, TranslateAddresses]:
+    """Return a home's translator and its operator's, each with an outside of its own."""
+    told: dict[str, Any] = {"external_v4": "100.64.0.7", "external_v6": "2001:db8:64::7"}
+    return TranslateAddresses(**told), TranslateAddresses(ports="sequential", first_port=5000)
+
+
+@given(VERSIONS)
+def test_two_translators_in_a_row_are_seen_as_the_outer_one(version: int) -> None:
+    line = Line(*carrier_grade())
+    one = segment(7, version=version)
+    (out,) = line.put(one)
+    assert (out.source, out.source_port) == (OUTSIDE[version], 5000)
+    (inside,) = line.put(answer(out), TO_CLIENT)
+    assert (inside.destination, inside.destination_port) == (one.source, one.source_port)
+    line.put(unreachable(out, SERVER[version]), TO_CLIENT)
+    assert line.out[-1][0].destination == one.source
+    assert OUTSIDE[version] in line.chain.addresses
+    assert len(line.chain.addresses) == 4
+
+
+@given(st.integers(0, 2**32))
+@settings(deadline=None)
+def test_streams_pass_two_translators_in_a_row(seed: int) -> None:
+    for connection in talk(*carrier_grade(), seed=seed, trouble=0.3):
+        assert connection.server.received == connection.client.stream
+        assert connection.client.received == connection.server.stream

@@ -111,6 +111,48 @@ def test_one_octet_is_flipped_by_default() -> None:
     assert acknowledged(line, 8) == 8
 
 
+@pytest.mark.parametrize(
+    ("copies", "seen"),
+    [
+        ("every", [b"abcde\x99gh", b"e\x99", b"e\x99gh", b"ij"]),
+        ("first", [b"abcde\x99gh", b"ef", b"efgh", b"ij"]),
+        ("later", [b"abcdefgh", b"e\x99", b"e\x99gh", b"ij"]),
+        ("resent", [None, b"e\x99", b"e\x99gh", b"ij"]),
+    ],
+)
+def test_an_accident_meets_some_copies_alone(copies: Any, seen: list[bytes | None]) -> None:
+    line = open_line(RewritePayload(5, copies=copies, aim=Aim(direction=TO_SERVER)))
+    sent = [(0, b"abcdefgh"), (4, b"ef"), (4, b"efgh"), (8, b"ij")]
+    assert [up(line, *one) for one in sent] == [
+        [] if octets is None else [(at, octets)] for (at, _), octets in zip(sent, seen, strict=True)
+    ]
+
+
+def test_a_change_that_passes_in_part_is_new_where_it_is_new() -> None:
+    line = open_line(RewritePayload(0, b"XXXX", copies="first"))
+    assert up(line, 0, b"ab") == [(0, b"XX")]
+    assert up(line, 0, b"abcd") == [(0, b"abXX")]
+    line = open_line(RewritePayload(0, b"XXXX", copies="resent"))
+    assert up(line, 0, b"ab") == []
+    assert up(line, 0, b"abcd") == []
+    assert up(line, 0, b"abcd") == [(0, b"XXXX")]
+
+
+@given(st.integers(0, 2**32), st.sampled_from((0.0, 0.3)))
+@settings(deadline=None)
+def test_a_first_copy_lost_is_made_up_for_by_a_changed_one(seed: int, trouble: float) -> None:
+    box = RewritePayload(50, every=300, copies="resent")
+    for connection in talk(box, seed=seed, trouble=trouble):
+        assert box.delivers(connection.client.stream, TO_SERVER) == connection.server.received
+
+
+def test_a_receiver_keeps_what_it_has_when_later_copies_are_changed() -> None:
+    box = RewritePayload(5, copies="later")
+    assert box.delivers(b"abcdefgh", TO_SERVER) == b"abcdefgh"
+    for copies in ("first", "resent"):
+        assert RewritePayload(5, copies=copies).delivers(b"abcdefgh", TO_SERVER) == b"abcde\x99gh"
+
+
 def test_octets_are_replaced_by_as_many() -> None:
     line = open_line(RewritePayload((1, 6), b"XY"))
     assert up(line, 0, b"abcdefgh") == [(0, b"aXYdefXY")]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -7,16 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbtest.errors import UsageError
-from mbtest.middlebox import Middlebox
+from mbtest.middlebox import Aim, Direction, Kind, Middlebox
 from mbtest.wire import (
+    ACK,
     SYN,
+    AddAddr,
     Dss,
     EndOfOptionList,
     MaximumSegmentSize,
     MpCapable,
+    MpExperimental,
     MpFail,
+    MpFastclose,
+    MpJoinAck,
+    MpJoinSyn,
+    MpJoinSynAck,
     MpPrio,
     MptcpOption,
+    MpTcprst,
     NoOperation,
     RemoveAddr,
     Sack,
@@ -29,7 +39,7 @@ from mbtest.wire import (
     WindowScale,
 )  # fmt: skip
 from middleboxes.strip import StripOptions
-from tests.middlebox.bench import Line, segment
+from tests.middlebox.bench import TO_CLIENT, TO_SERVER, Line, segment
 
 SYN_OPTIONS = (MaximumSegmentSize(1460), SackPermitted(), Timestamps(1, 0), WindowScale(7), MpCapable())
 OPTION = st.sampled_from(
@@ -40,7 +50,8 @@ OPTION = st.sampled_from(
     )
 )  # fmt: skip
 OPTIONS = st.lists(OPTION, max_size=8).filter(lambda some: sum(len(one.encode()) for one in some) <= 40)
-MANNERS = st.sampled_from(("delete", "nop", "end-of-list"))
+MANNERS_ALL = ("delete", "nop", "end-of-list")
+MANNERS = st.sampled_from(MANNERS_ALL)
 
 
 def strip(box: Middlebox, one: Segment) -> Segment:
@@ -128,9 +139,76 @@ def test_options_of_a_form_that_is_unknown_go_by_kind_and_subtype() -> None:
     assert strip(StripOptions(kinds=(77,)), odd).option(UnknownOption) is None
 
 
+ADDRESS = IPv4Address("192.0.2.1")
+SIGNALS = (
+    MpCapable(1), MpJoinSyn(1, 2, 3), MpJoinSynAck(1, 2, 3), MpJoinAck(bytes(20)), Dss(1),
+    AddAddr(1, ADDRESS), RemoveAddr(b"\1"), MpPrio(1), MpFail(3), MpFastclose(4), MpTcprst(5),
+    MpExperimental(b"1"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("manner", MANNERS_ALL)
+def test_each_signal_of_mptcp_can_go_alone(signal: MptcpOption, manner: Any) -> None:
+    box = StripOptions(type(signal), manner=manner)
+    assert strip(box, segment(options=[signal])).option(type(signal)) is None
+    for other in SIGNALS:
+        one = segment(options=[other])
+        assert type(other) is type(signal) or strip(box, one) is one
+
+
+def losing(aim: Aim) -> Callable[..., bool]:
+    """Return a function that sends a segment with a DSS to a box so aimed, and says if that is lost."""
+    line = Line(StripOptions(aim=aim))
+    line.put(segment(2**32 - 1, flags=SYN))
+    line.put(segment(2**32 - 1, flags=SYN | ACK, direction=TO_CLIENT), TO_CLIENT)
+
+    def loses(at: int = 0, size: int = 0, direction: Direction = TO_SERVER) -> bool:
+        one = segment(at, bytes(size), options=[Dss(5)], direction=direction)
+        (out,) = line.put(one, direction)
+        return out.option(Dss) is None
+
+    return loses
+
+
+def test_only_what_is_sent_again_loses_its_options() -> None:
+    loses = losing(Aim(retransmissions=True, kinds=Kind.DATA))
+    assert [loses(0, 100), loses(0, 100), loses(50, 100), loses(20, 130), loses(150, 1)] == [
+        False, True, False, True, False,
+    ]  # fmt: skip
+
+
+def test_options_are_lost_from_an_octet_on_however_often_it_is_sent() -> None:
+    loses = losing(Aim(from_byte=100))
+    assert [loses(0, 100), loses(100, 1), loses(0, 100), loses(50, 51), loses()] == [
+        False, True, False, True, False,
+    ]  # fmt: skip
+
+
+def test_options_are_lost_on_one_direction() -> None:
+    loses = losing(Aim(direction=TO_CLIENT))
+    assert [loses(), loses(direction=TO_CLIENT)] == [False, True]
+
+
+def test_options_are_lost_while_a_condition_holds() -> None:
+    rerouted = False
+    loses = losing(Aim(where=lambda _: rerouted))
+    assert not loses()
+    rerouted = True
+    assert loses()
+    rerouted = False
+    assert not loses()
+
+
+@pytest.mark.parametrize("form", [Timestamps, SackPermitted, WindowScale, MaximumSegmentSize])
+def test_options_of_regular_tcp_can_go(form: type[TcpOption]) -> None:
+    out = strip(StripOptions(form), segment(flags=SYN, options=SYN_OPTIONS))
+    assert real(out.options) == [option for option in SYN_OPTIONS if not isinstance(option, form)]
+
+
 @pytest.mark.parametrize(
     "told",
-    [{"kinds": (1,)}, {"kinds": (256,)}, {"subtypes": (16,)}, {"manner": "erase"}, {"forms": "MpCapable"}],
+    [{"kinds": (1,)}, {"kinds": (256,)}, {"subtypes": (16,)}, {"manner": "erase"}, {"forms": "Capable"}],
 )
 def test_what_is_no_option_is_refused(told: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"^StripOptions: "):
