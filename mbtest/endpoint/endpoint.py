@@ -22,7 +22,8 @@ from mbtest.endpoint.states import Mode, Tcp, TcpEvent
 from mbtest.endpoint.subflow import HANDSHAKE, Subflow
 from mbtest.errors import LocalProtocolError
 from mbtest.wire.errors import WireError
-from mbtest.wire.ip import Packet
+from mbtest.wire.fragments import Defragmenter
+from mbtest.wire.ip import FRAGMENT, Packet
 from mbtest.wire.keys import token
 from mbtest.wire.mptcp import MpJoin, MpJoinSyn, MpTcprst, Reason
 from mbtest.wire.packet import Segment, decode
@@ -61,6 +62,7 @@ class Endpoint:
         self._now = 0
         self._own = frozenset(address.packed for address in addresses)
         self._outbox: list[Segment] = []
+        self._fragments = Defragmenter()
         self._events: deque[Event] = deque()
         self._flows: dict[Flow, tuple[Connection, Subflow]] = {}
         self._tokens: dict[int, Connection] = {}
@@ -82,8 +84,19 @@ class Endpoint:
         waiting = self._listening[port]
         return waiting.popleft() if waiting else None
 
-    def connect(self, address: Address, port: int, now: int, *, source: Address | None = None) -> Connection:
-        """Open a connection. Raises LocalProtocolError where no own address is of the same family."""
+    def connect(
+        self,
+        address: Address,
+        port: int,
+        now: int,
+        *,
+        source: Address | None = None,
+        source_port: int | None = None,
+    ) -> Connection:
+        """Open a connection. source, source_port: chosen here where they are not given.
+
+        Raises LocalProtocolError where no own address is of the same family, and where the port is taken.
+        """
         self._now = now
         own = [candidate for candidate in self.addresses if candidate.version == address.version]
         if source is not None:
@@ -92,10 +105,11 @@ class Endpoint:
             raise LocalProtocolError(f"no own address reaches {address}; there are {self.addresses}")
         connection = self._new_connection(0)
         subflow = self.new_subflow(
-            connection, (own[0], self._free_port(address, port, own[0])), (address, port), now, active=True,
-            joins=False,
+            connection, (own[0], source_port or self._free_port(address, port, own[0])), (address, port), now,
+            active=True, joins=False,
         )  # fmt: skip
         if subflow is None:
+            self.drop_connection(connection)
             raise LocalProtocolError(f"no room for a connection to {address}:{port}")
         connection.initial = subflow
         subflow.open(now)
@@ -108,6 +122,11 @@ class Endpoint:
         self._now = now
         try:
             packet = decode(raw)
+            if packet.protocol == FRAGMENT:
+                whole = self._fragments.complete(packet)
+                if whole is None:
+                    return
+                packet = whole
         except WireError as error:
             self.tell(Kind.MALFORMED, str(error), "", None, None)
             return

@@ -13,6 +13,7 @@ from mbtest.wire.mptcp import (
     CHECKSUM_REQUIRED,
     EXTENSIBILITY,
     HMAC_SHA256,
+    MP_CAPABLE,
     NO_JOIN_TO_THIS_ADDRESS,
     MpCapable,
     MpJoin,
@@ -164,7 +165,7 @@ def third_ack_arrived(connection: Connection, subflow: Subflow, segment: Segment
         return True
     option = segment.option(MpCapable)
     if option is None:
-        if segment.option(MptcpOption) is not None:
+        if any(isinstance(one, MptcpOption) and one.subtype != MP_CAPABLE for one in segment.options):
             # What overtook the third ACK, or followed it where it was lost: MPTCP is alive, only not here
             # yet. It comes again, after MP_CAPABLE.
             return False
@@ -172,6 +173,10 @@ def third_ack_arrived(connection: Connection, subflow: Subflow, segment: Segment
         return True
     if option.sender_key is None or option.receiver_key != connection.own_key:
         connection.fallback.no_capable("third ACK: MP_CAPABLE does not echo the key", now)
+        return True
+    if words := acceptable(option, connection):
+        # §3.1: neither SYN said so; what contradicts them was tampered with.
+        connection.fallback.no_capable(f"third ACK: {words}", now)
         return True
     if option.checksum_required != connection.checksum:
         # §3.1: the third packet confirms the decision; what contradicts it was tampered with.

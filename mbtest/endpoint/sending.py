@@ -293,8 +293,10 @@ class Sending:
             self._send_head_again(head, able, now)
         elif able and connection.closing.state in DATA_FIN_PENDING:
             self._backoff += 1
-            # The subflow that it went on first may be what loses it: each in its turn.
-            subflow = able[self._backoff % len(able)]
+            # The subflow that it went on first may be what loses it: each in its turn. Backups too, as an
+            # ACK has no timer of its subflow's that would tell that the others have failed.
+            every = connection.usable()
+            subflow = every[self._backoff % len(every)]
             keys = handshake.keys_option(connection, subflow)
             if keys is not None:
                 subflow.acknowledge(now, keys)

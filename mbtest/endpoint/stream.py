@@ -139,6 +139,11 @@ class ReceiveStream:
         """Octets from `next` on that there is room for."""
         return self._limit - self.unread
 
+    @property
+    def _edge(self) -> int:
+        """The offset behind the last octet that is taken."""
+        return max(self._held.next + self.window, self.advertised)
+
     def window_field(self, shift: int, segment: int) -> int:
         """Return the window field of a segment that goes out now, and remember how far it lets the peer go.
 
@@ -166,8 +171,7 @@ class ReceiveStream:
     def insert(self, start: int, octets: bytes) -> str:
         """Take octets of the stream; return in words what was not taken, and nothing where all was."""
         held = self._held
-        end = start + len(octets)
-        edge = max(held.next + self._limit - self.unread, self.advertised)
+        end, edge = start + len(octets), self._edge
         words = ""
         if end > edge:
             # RFC 8684 §3.8: a DSN out of the window: the data is dropped and not Data ACKed.
@@ -187,7 +191,8 @@ class ReceiveStream:
 
     def end_at(self, offset: int) -> bool:
         """Learn where the stream ends; return whether that was not known, and can be."""
-        if self.fin_at is not None or offset < self._held.next:
+        if self.fin_at is not None or not self._held.next <= offset <= self._edge:
+            # Beyond the window it is no number of this stream, as little as data there (RFC 8684 §3.8).
             return False
         self.fin_at = offset
         return True

@@ -54,6 +54,15 @@ def test_the_source_may_be_chosen():
     assert endpoint.packets_to_send(0)[0].source == A2
 
 
+def test_the_port_may_be_chosen_once():
+    endpoint = Endpoint(Configuration(), [A1], Random(1))
+    endpoint.connect(B1, PORT, 0, source_port=4000)
+    assert endpoint.packets_to_send(0)[0].source_port == 4000
+    with pytest.raises(LocalProtocolError, match="no room for a connection to"):
+        endpoint.connect(B1, PORT, 0, source_port=4000)
+    assert len(endpoint.connections) == 1
+
+
 def test_ipv6_works_alike():
     own, other = ip_address("2001:db8::1"), ip_address("2001:db8::2")
     client, server = (Endpoint(Configuration(), [address], Random(1)) for address in (own, other))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from mbtest.endpoint.icmp import PLATEAUS, TooBig, too_big
 from mbtest.wire import ACK, Address, Packet, Segment, decode
 from mbtest.wire.checksum import finish, ones_sum
+from mbtest.wire.fragments import fragments
 from tests.endpoint.pair import HOSTS, Pair, delivers
 
 ROUTER = {4: ip_address("203.0.113.9"), 6: ip_address("2001:db8:9::9")}
@@ -121,3 +123,20 @@ def test_a_path_that_takes_less_is_found_out(version: int, settings: dict[str, o
     pair.hook = router
     assert delivers(pair, bytes(range(256)) * 400, bytes(range(255, -1, -1)) * 400)
     assert max(len(sent.raw) for at, _, sent in pair.log if at > 100_000) <= 1_300
+
+
+@VERSIONS
+def test_a_path_that_cuts_packets_does_no_harm(version: int) -> None:
+    pair = Pair(family=version)
+    number = count()
+
+    def tunnel(about: Segment, sender: int) -> list[Segment]:
+        if len(about.raw) <= 600:
+            return [about]
+        for piece in reversed(fragments(about, 600, next(number))):
+            pair.endpoints[1 - sender].receive(piece.raw, pair.now)
+        return []
+
+    pair.hook = tunnel
+    assert delivers(pair, bytes(range(256)) * 400, bytes(range(255, -1, -1)) * 400)
+    assert next(number) > 100

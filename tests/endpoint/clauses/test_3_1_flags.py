@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mbtest.endpoint.states import Mode
-from mbtest.wire import ACK, SYN, Dss, MaximumSegmentSize, MpCapable, MpJoin, MptcpOption
+from mbtest.wire import ACK, SYN, Dss, MaximumSegmentSize, MpCapable, MpJoin, MptcpOption, UnknownMptcp
 from tests.endpoint.clauses.test_3_1_connection_initiation import assert_regular, offered
 from tests.endpoint.crafted import KEY, Peer
 from tests.endpoint.scene import A2, B1, B2, CLIENT, PORT, SECOND, SERVER, Scene, by, drop, strip
@@ -153,6 +153,23 @@ def test_an_answer_without_the_proposed_algorithm_is_invalid(flags):
     peer = Peer(opens=False)
     peer.initial.send(MSS, MpCapable(flags, KEY), flags=SYN | ACK)
     assert peer.initial.last.option(MptcpOption) is None
+    assert_regular(peer)
+
+
+@pytest.mark.parametrize("flags", [0, 0x02, B | H])
+def test_a_third_ack_that_contradicts_the_syns_was_tampered_with(flags):
+    """An algorithm that nobody chose, or B: the negotiation is compromised, and MPTCP stops."""
+    peer = offered()
+    peer.initial.send(peer.capable(flags=flags))
+    assert peer.made.mode.state is Mode.REGULAR
+    assert_regular(peer)
+
+
+def test_a_third_ack_whose_mp_capable_cannot_be_read_was_tampered_with():
+    """It is no signal that overtook the third ACK."""
+    peer = offered()
+    peer.initial.send(UnknownMptcp(b"\x01\x01" + bytes(9)))
+    assert peer.made.mode.state is Mode.REGULAR
     assert_regular(peer)
 
 

@@ -131,9 +131,10 @@ def test_it_is_repeated_until_it_is_data_acked():
     assert scene.client.connection.error is None
 
 
-def test_it_comes_again_on_another_subflow():
-    """A path that loses every one does not keep the connection from closing."""
-    scene = Scene(*TWO).exchange(1000, 0)
+@pytest.mark.parametrize("backup", [False, True])
+def test_it_comes_again_on_another_subflow(backup):
+    """A path that loses every one does not keep the connection from closing, be the other a backup or not."""
+    scene = Scene(*({**settings, "backup": backup} for settings in TWO)).exchange(1000, 0)
     scene.run(SECOND)
     scene.boxes.append(drop(through(A1, is_data_fin)))
     scene.close().run(20 * SECOND)
@@ -152,6 +153,16 @@ def test_it_comes_again_though_its_data_was_data_acked():
     last = fin_options(peer.initial)[-1]
     assert (last.subflow_sequence, last.length) == (0, 1)
     assert last.dsn == (peer.endpoint_idsn + 11) & MASK_64
+
+
+def test_one_beyond_the_window_ends_nothing():
+    """A box may have changed its number: the true one counts when it comes."""
+    peer = ready().confirm(b"hello")
+    start = peer.next
+    peer.initial.send(peer.initial.dss(fin=True, offset=start + (1 << 30)))
+    assert peer.read() is None
+    peer.initial.send(peer.initial.dss(fin=True, offset=start))
+    assert peer.read() == b""
 
 
 def test_it_is_one_direction_only():
