@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
 from mbtest.testing import (
     BOTH_WAYS,
     KIB,
+    MAY,
+    MILLISECOND,
+    MUST,
     Aim,
     Interfered,
+    NoFalseData,
     Outcome,
     RunFixture,
     Subflows,
@@ -14,9 +21,16 @@ from mbtest.testing import (
     Unharmed,
     case,
 )
+from middleboxes.forget_mappings import ForgetMappings
 from middleboxes.nat import TranslateAddresses
 
 SURVIVES = "RFC8684-6/nat"
+TAKES_OVER = ("RFC8684-3.3.8/backup-takes-over", "RFC8684-3.3.6/moved-off-failed-subflow")
+FORGETFUL: dict[str, dict[str, Any]] = {
+    "rebinds": {"ports": "sequential"},
+    "forgets": {"unbound": "drop"},
+    "forgets-and-resets": {"unbound": "reset"},
+}
 
 
 def survived(session: Trial) -> None:
@@ -85,3 +99,87 @@ def test_client_behind_translators_joins_the_announced_address(run: RunFixture) 
 
     survived(session)
     session.expect(Subflows(at_least=2))
+
+
+def carrier_grade(path: int) -> list[TranslateAddresses]:
+    """Return a home's translator and its operator's on a path, each with addresses of its own."""
+    aim = Aim(path=path)
+    home = TranslateAddresses(
+        external_v4=IPv4Address(f"100.64.{path}.7"),
+        external_v6=IPv6Address(f"2001:db8:64:{path}::7"),
+        aim=aim,
+    )
+    return [home, TranslateAddresses(ports="random", aim=aim)]
+
+
+@case("nat.carrier-grade", requires=SURVIVES, directions=BOTH_WAYS)
+def test_translators_in_a_row(run: RunFixture) -> None:
+    """A home router and the operator behind it both translate: MPTCP to the end."""
+    survived(run(carrier_grade(0), sends=64 * KIB))
+
+
+@case("nat.carrier-grade-both-paths", requires=SURVIVES, directions=BOTH_WAYS, topology="dual-homed-client")
+def test_translators_in_a_row_on_both_paths(run: RunFixture) -> None:
+    """Each path has two translators in a row: both subflows are used to the end."""
+    session = run([*carrier_grade(0), *carrier_grade(1)], sends=256 * KIB)
+
+    survived(session)
+    session.expect(Subflows(at_least=1))
+
+
+@case(
+    "nat.{}",
+    each=FORGETFUL,
+    requires=("RFC8684-3.3.3/all-subflows-gone", "RFC8684-3.3/one-stream"),
+    level=MAY,
+    directions=BOTH_WAYS,
+    waits=3,
+)
+def test_translator_forgets_the_only_subflow(run: RunFixture) -> None:
+    """The translator {} in mid-transfer, on the only subflow: join anew, or lose the connection."""
+    box = ForgetMappings(**run.value, aim=Aim(direction=run.direction, from_byte=64 * KIB))
+    session = run(box, sends=256 * KIB, patience=3)
+
+    session.require(Interfered(ForgetMappings))
+    session.expect(NoFalseData(), level=MUST)
+    session.expect(Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS, Outcome.RESET, Outcome.STALLED, level=MUST)
+
+
+@case(
+    "nat.{}-of-two",
+    each=FORGETFUL,
+    requires=("RFC8684-3.3.6/moved-off-failed-subflow", "RFC8684-3.3/one-stream"),
+    directions=BOTH_WAYS,
+    topology="slow-first-path",
+    waits=3,
+)
+def test_translator_forgets_one_of_two_subflows(run: RunFixture) -> None:
+    """The translator of the joined subflow {} in mid-transfer: its data goes by the other one."""
+    aim = Aim(path=1, direction=run.direction, from_byte=64 * KIB)
+    session = run(ForgetMappings(**run.value, aim=aim), sends=384 * KIB)
+
+    session.require(Interfered(ForgetMappings))
+    session.expect(Unharmed())
+    session.expect(Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS)
+
+
+@case("nat.{}-the-initial", each=FORGETFUL, requires=TAKES_OVER, topology="dual-homed-client", waits=3)
+def test_translator_forgets_the_initial_subflow(run: RunFixture) -> None:
+    """The translator of the initial subflow {} in mid-transfer: the backup takes over."""
+    aim = Aim(path=0, direction=run.direction, from_byte=32 * KIB)
+    session = run(ForgetMappings(**run.value, aim=aim), sends=96 * KIB, backup=True, patience=15)
+
+    session.require(Interfered(ForgetMappings))
+    session.expect(Unharmed())
+    session.expect(Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS)
+
+
+@case("nat.idle-backup", requires="RFC8684-3.3/one-stream", directions=BOTH_WAYS, topology="slow-first-path")
+def test_translator_forgets_an_idle_backup(run: RunFixture) -> None:
+    """The translator forgets the backup while it is idle: all data goes by the other one, and arrives."""
+    box = ForgetMappings(idle=50 * MILLISECOND, unbound="drop", aim=Aim(path=1))
+    session = run(box, sends=512 * KIB, backup=True)
+
+    session.require(Interfered(ForgetMappings))
+    session.expect(Unharmed())
+    session.expect(Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS)
