@@ -11,9 +11,11 @@ from mbtest.testing import (
     RunFixture,
     Subflows,
     Unharmed,
+    Workload,
     case,
     preset,
 )
+from middleboxes.ftp import TranslateFtp
 
 TWO_PATHS = "dual-homed-client"
 
@@ -85,6 +87,25 @@ def test_joins_reach_another_server_of_a_farm(run: RunFixture) -> None:
 
     session.require(Interfered(Middlebox))
     session.expect(Outcome.FEWER_SUBFLOWS)
+    session.expect(Unharmed())
+
+
+@case(
+    "field.ftp-gateway",
+    requires=("RFC8684-3.7/mp-fail", "RFC8684-3.7/fallback-keeps-data"),
+    checksums=(True,),
+    waits=5,
+)
+def test_the_address_in_an_ftp_dialogue_is_translated(run: RunFixture) -> None:
+    """A gateway on a NAT writes another address into an FTP dialogue: regular TCP, and it goes on."""
+    dialogue = b"NOOP  \r\n" * 128 + b"PORT 192,0,2,1,19,137\r\nRETR a\r\n"
+    workload = Workload(
+        shape="rounds", rounds=4, client_sends=4 * KIB, client_begins=dialogue, server_sends=4 * KIB
+    )
+    session = run(preset("ftp-gateway"), workload=workload)
+
+    session.require(Interfered(TranslateFtp))
+    session.expect(Outcome.FELL_BACK)
     session.expect(Unharmed())
 
 

@@ -143,7 +143,7 @@ def test_mss_clamped_on_the_joined_subflow(run: RunFixture) -> None:
 )
 def test_ten_mebibytes(run: RunFixture) -> None:
     """Ten MiB pass a box of the kind {} that MPTCP is made to survive: MPTCP to the end, octet by octet."""
-    survived(run(run.value, sends=10 * MIB), type(run.value[-1]))
+    survived(run(run.value, sends=10 * MIB, limit=120), type(run.value[-1]))
 
 
 # -- Retransmissions ----------------------------------------------------------------------------------------
