@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from typing import Any
 
 import msgspec
 from rich.markup import escape
 
-from mbtest import content
 from mbtest.console import Screen
+from mbtest.harness.boxes import boxes
 from mbtest.harness.catalogue import cases, coverage, rules
 from mbtest.harness.presets import presets
+from mbtest.harness.rehearsal import names_of, users
 from mbtest.harness.topologies import topologies
-from mbtest.middlebox import Middlebox, parameters
 from mbtest.network.topology import NetworkPath
-from mbtest.results import Level
+from mbtest.results import BoxParameter, Level
 from mbtest.stacks import STACKS, stack
 
 
 def show(what: str, as_json: bool) -> None:
-    """Print a list: `cases`, `boxes`, `topologies`, `stacks`, `profiles`, `requirements` or `rules`.
+    """Print a list: `cases`, `boxes`, `topologies`, `stacks`, `profiles`, `presets`, `requirements`, `rules`.
 
     Raises UsageError for broken content.
     """
@@ -47,8 +46,8 @@ def show(what: str, as_json: bool) -> None:
         console.print(f"[bold cyan]{escape(entry['name'])}[/]  {escape(entry['summary'])}", soft_wrap=True)
         for line in entry["details"]:
             console.print(f"    {escape(line)}", style="dim", soft_wrap=True)
-    if what == "requirements":
-        console.print(f"\n{_counts(entries)}", soft_wrap=True)
+    if total := _TOTALS.get(what):
+        console.print(f"\n{total(entries)}", soft_wrap=True)
 
 
 def _cases() -> list[dict[str, Any]]:
@@ -70,27 +69,38 @@ def _cases() -> list[dict[str, Any]]:
 
 
 def _boxes() -> list[dict[str, Any]]:
+    used, chains = users(), {found.name: names_of(found.boxes) for found in presets()}
     found = []
-    for name, box in content.classes("middleboxes", Middlebox).items():
-        known = [parameter for parameter in parameters(box) if parameter.name != "aim"]
-        details = []
-        for parameter in known:
-            words = [f"{parameter.name}={parameter.default or '(must be given)'}:", parameter.meaning]
-            if parameter.choices:
-                words.append(f"[{', '.join(parameter.choices)}]")
-            if parameter.limits:
-                words.append(f"({parameter.limits})")
-            details.append(" ".join(word for word in words if word))
-        summary = " ".join((inspect.getdoc(box) or "").split("\n\n")[0].split())
+    for box in boxes():
+        by = used.get(box.name, ())
+        within = [chain for chain, names in chains.items() if box.name in names]
+        details = [_parameter(parameter) for parameter in box.parameters]
+        details += [f"in the preset{'s' * (len(within) > 1)} {', '.join(within)}"] if within else []
+        details += [
+            f"used by {len(by)} case{'s' * (len(by) > 1)}: {', '.join(by)}" if by else "used by no case"
+        ]
         found.append(
             {
-                "name": name,
-                "summary": summary,
-                "parameters": [parameter._asdict() for parameter in known],
+                "topic": box.group,
+                "name": box.name,
+                "summary": box.summary,
+                "parameters": box.parameters,
+                "presets": within,
+                "cases": by,
                 "details": details,
             }
         )
     return found
+
+
+def _parameter(parameter: BoxParameter) -> str:
+    """Return a parameter in a line: its default, what it means, what it can be, and in which unit."""
+    words = [f"{parameter.name}={parameter.default or '(must be given)'}:", parameter.meaning]
+    if parameter.choices:
+        words.append(f"[{', '.join(parameter.choices)}]")
+    if limits := parameter.limits or parameter.unit:
+        words.append(f"({limits})")
+    return " ".join(word for word in words if word)
 
 
 def _topologies() -> list[dict[str, Any]]:
@@ -202,7 +212,20 @@ def _rules() -> list[dict[str, Any]]:
     ]
 
 
-def _counts(entries: list[dict[str, Any]]) -> str:
+def _cases_in_all(entries: list[dict[str, Any]]) -> str:
+    topics = {entry["topic"] for entry in entries}
+    return f"{len(entries)} cases in {len(topics)} topics"
+
+
+def _boxes_in_all(entries: list[dict[str, Any]]) -> str:
+    used = sum(bool(entry["cases"]) for entry in entries)
+    return (
+        f"{len(entries)} boxes, {used} of them used by cases; each takes `aim=Aim(...)` besides, "
+        "which limits it to some segments"
+    )
+
+
+def _requirements_in_all(entries: list[dict[str, Any]]) -> str:
     """Return how many requirements are tested, of those that can be, of all; in all and by level."""
     testable = [entry for entry in entries if not entry["untestable"]]
     levels = []
@@ -211,3 +234,7 @@ def _counts(entries: list[dict[str, Any]]) -> str:
         levels.append(f"{level} {sum(entry['tested'] for entry in of_level)} of {len(of_level)}")
     tested = sum(entry["tested"] for entry in testable)
     return f"{tested} tested of {len(testable)} testable of {len(entries)} in all ({', '.join(levels)})"
+
+
+_TOTALS = {"cases": _cases_in_all, "boxes": _boxes_in_all, "requirements": _requirements_in_all}
+"""What stands at the end of a list."""

@@ -210,6 +210,31 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.cases or self.rules)
 
 
+class BoxParameter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a box can be told."""
+
+    name: str
+    default: str
+    """In Python's notation; empty where it must be given."""
+    choices: tuple[str, ...] = ()
+    meaning: str = ""
+    unit: str = ""
+    limits: str = ""
+    """The range, in words."""
+
+
+class BoxInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A box that there is, used or not."""
+
+    name: str
+    """Its class: what a `BoxUse` says of it up to the parenthesis."""
+    group: str = ""
+    """What it interferes with, as `options`."""
+    summary: str
+    """What it does, and which real device does so."""
+    parameters: tuple[BoxParameter, ...] = ()
+
+
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how the runs were made."""
 
@@ -242,6 +267,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...]
     requirements: tuple[Requirement, ...] = ()
     """All that there are, tested or not, in the order of sections."""
+    boxes: tuple[BoxInfo, ...] = ()
+    """All that there are, used or not."""
 
     def tally(self) -> dict[Verdict, int]:
         """Return how many runs have each verdict, in the order of `Verdict`, zeros left out."""

@@ -1,15 +1,11 @@
-"""`mbtest show RUN`: one run as a transcript in the terminal, from `result.json` and the capture alone."""
+"""One run packet by packet, for `mbtest show --packets`: from `result.json` and the capture alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.text import Text
-
-from mbtest import results
-from mbtest.console import Screen
-from mbtest.errors import UsageError
-from mbtest.network.capture import CapturedFrame, read_capture
+from mbtest.network.capture import CapturedFrame
 from mbtest.results import Finding, Run
 from mbtest.wire import (
     FIN,
@@ -34,41 +30,15 @@ Flow = tuple[str, bytes, bytes]
 """The side that saw it, source, destination: subflows may share one of their ends."""
 
 
-def show(directory: Path, wanted: str) -> None:
-    """Print the run whose id is, or alone contains, `wanted`. Raises UsageError."""
-    found = results.read(directory)
-    run = _find(found.runs, wanted, directory)
-    console = Screen(highlight=False)
-    for line in head(run):
-        console.print(Text(line), soft_wrap=True)
-    capture = run.artifacts.get("capture")
-    if capture is None:
-        console.print(Text("no packets were captured"))
-        return
-    path = directory / capture
-    if not path.exists():
-        raise UsageError(f"{path}: the capture is not there; it was moved or deleted since the run")
-    console.print()
-    for line in packets(read_capture(path), {e.frame for f in run.findings if not f.met for e in f.evidence}):
-        console.print(Text(line), soft_wrap=True)
-    console.print()
-    console.print(Text(f"capture: {path}"), soft_wrap=True)
-    console.print(Text(f"repeat:  {run.repeat}"), soft_wrap=True)
-
-
-def _find(runs: tuple[Run, ...], wanted: str, directory: Path) -> Run:
-    exact = [run for run in runs if run.id == wanted]
-    if exact:
-        return exact[0]
-    found = [run for run in runs if wanted in run.id]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UsageError(f"no run {wanted!r} in {directory}; `mbtest list cases` and the report show ids")
-    some = ", ".join(run.id for run in found[:4])
-    raise UsageError(
-        f"{wanted!r} is part of {len(found)} runs; name one: {some}{', ...' if len(found) > 4 else ''}"
-    )
+def transcript(run: Run, frames: Sequence[CapturedFrame] | None, directory: Path) -> list[str]:
+    """Return a run packet by packet, line by line. frames: of its capture, None where there is none."""
+    if frames is None:
+        return [*head(run), "no packets were captured"]
+    marked = {e.frame for finding in run.findings if not finding.met for e in finding.evidence}
+    return [
+        *head(run), "", *packets(frames, marked), "",
+        f"capture: {directory / run.artifacts['capture']}", f"repeat:  {run.repeat}",
+    ]  # fmt: skip
 
 
 def head(run: Run) -> list[str]:
@@ -113,7 +83,7 @@ def _finding(finding: Finding) -> str:
     return f"  NOT MET, {finding.level.value}: expected {finding.expected}; seen: {finding.actual}{where}"
 
 
-def packets(frames: list[CapturedFrame], marked: set[int]) -> list[str]:
+def packets(frames: Sequence[CapturedFrame], marked: set[int]) -> list[str]:
     """Return the packets, a line each, runs of uneventful ones summed up. marked: frames to point at."""
     bases: dict[Flow, Seq32] = {}
     lines: list[str] = []
@@ -159,10 +129,12 @@ def _packet(frame: CapturedFrame, bases: dict[Flow, Seq32]) -> tuple[str, bool]:
         bases[side, source, destination] = packet.seq
     seq = packet.seq - bases.setdefault((side, source, destination), packet.seq)
     base = bases.get((side, destination, source))
-    ack = packet.ack - base if base is not None else int(packet.ack)
+    ack = ""
+    if packet.has_ack:
+        ack = f" ack {packet.ack - base if base is not None else int(packet.ack)}"
     words = [option_words(option) for option in packet.options if not isinstance(option, NoOperation)]
     words = [word for word in words if packet.syn or not word.startswith("timestamps")]
-    text = f"{where} {flag_names(packet.flags)} seq {seq} ack {ack} length {packet.payload_length}"
+    text = f"{where} {flag_names(packet.flags)} seq {seq}{ack} length {packet.payload_length}"
     text += f" [{', '.join(words)}]" if words else ""
     return text + said, bool(frame.comments) or packet.flags & (SYN | FIN | RST) != 0 or _is_signal(packet)
 

@@ -24,15 +24,16 @@ class _State:
 class FilterByState(Middlebox):
     """Lets through only segments of flows whose SYN it saw, as a stateful firewall does.
 
-    A RST ends a flow for good; one that ended with FINs is known for a while, and counts no more among
-    those between its hosts. Nothing is changed, and other protocols pass. ICMP errors do, too.
+    A RST ends a flow for good; one that ended with FINs is still known, and counts no more among those
+    between the hosts, which are the two at the path's ends, whatever addresses they use. Nothing is
+    changed, and other protocols pass. ICMP errors do, too.
     """
 
     opened_by: Annotated[
         Literal["either", "client", "server"], Parameter("the hosts whose SYNs are let through")
     ] = "either"
     most: Annotated[
-        int | None, Parameter("flows at a time between two addresses; none: any number", low=1)
+        int | None, Parameter("flows at a time between the two hosts; none: any number", low=1)
     ] = None
     idle: Annotated[
         int | None, Parameter("silence after which a flow is forgotten; none: never", "microseconds", 1)
@@ -52,7 +53,7 @@ class FilterByState(Middlebox):
             self._known = {key: state for key, state in self._known.items() if state.last >= oldest}
         state = self._known.get(flow)
         if state is None:
-            if refusal := self._refusal(flow, segment, direction):
+            if refusal := self._refusal(segment, direction):
                 return self._refuse(segment, direction, refusal)
             state = self._known[flow] = _State(self.now)
         state.last = self.now
@@ -62,16 +63,14 @@ class FilterByState(Middlebox):
             del self._known[flow]
         return (segment,)
 
-    def _refusal(self, flow: FlowKey, segment: Segment, direction: Direction) -> str:
+    def _refusal(self, segment: Segment, direction: Direction) -> str:
         """Return why a flow that is not known is not let through, empty where it is."""
         if not segment.syn or segment.has_ack:
             return "of no flow that it knows"
         opener = "client" if direction is Direction.TO_SERVER else "server"
         if self.opened_by not in ("either", opener):
             return f"the {opener} may not open"
-        ends = {end[:-2] for end in flow}
-        known = [key for key, state in self._known.items() if len(state.ended) < 2]
-        number = sum({end[:-2] for end in key} == ends for key in known)
+        number = sum(len(state.ended) < 2 for state in self._known.values())
         return f"{number} flows between its hosts" if self.most is not None and number >= self.most else ""
 
     def _refuse(self, segment: Segment, direction: Direction, why: str) -> Sequence[Segment]:

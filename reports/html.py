@@ -10,39 +10,24 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import json
-import zlib
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import jinja2
 import msgspec
 from markupsafe import Markup
 
 from mbtest import results
-from mbtest.network.collector import at_rest
-from mbtest.results import Results, Run
+from mbtest.results import Results
+from reports.boxes import groups_of, unused
+from reports.carried import carried
+from reports.concerns import broken_rules, endings_of
+from reports.counters import counters_of
 from reports.coverage import coverage_of
-from reports.ladder import MOST_KEPT, Ladder, ladder_of
-from reports.matrix import (
-    ARROWS,
-    DIRECTIONS,
-    FAMILIES,
-    NEEDS_A_LOOK,
-    VERDICTS,
-    bare_outcome,
-    columns_of,
-    concerns_of,
-    differing_cases,
-    outcome_words,
-    pair_of,
-    topics_of,
-)
+from reports.index import filters_of, index_of
+from reports.matrix import ARROWS, DIRECTIONS, FAMILIES, VERDICTS, columns_of, differing_cases, topics_of
 
 HERE = Path(__file__).parent
-FEWER_KEPT = 200
-"""Rows carried for a run that nobody needs to look at."""
 
 
 def render(directory: Path) -> Path:
@@ -70,26 +55,31 @@ def page(found: Results, directory: Path) -> str:
     )
     runs = found.runs
     columns = columns_of(runs)
+    pairs = list(dict.fromkeys(column.pair for column in columns))
     differing = differing_cases(runs)
     style = _static("report.css")
-    scripts = [_static("run.js"), _static("matrix.js")]
+    scripts = [_static("run.js"), _static("box.js"), _static("matrix.js")]
     return environment.get_template("index.html").render(
         provenance=found.provenance,
         runs=runs,
         cases=len({run.case for run in runs}),
-        pairs=list(dict.fromkeys(column.pair for column in columns)),
+        pairs=pairs,
         columns=columns,
         differing=differing,
         tally=found.tally(),
         verdicts=VERDICTS,
         families=FAMILIES,
-        labels={"pair": "stack pair"},
+        labels={"pair": "stack pair", "rule": "rule broken"},
         simulated=all(run.network == "simulated" for run in runs) and bool(runs),
-        filters=_filters(runs, differing),
-        concerns=concerns_of(runs),
+        filters=filters_of(runs, differing),
+        broken=broken_rules(runs),
+        endings=endings_of(runs),
         topics=topics_of(runs, columns),
         coverage=coverage_of(found),
-        index=_embed([_index_entry(run, differing) for run in runs]),
+        counters=counters_of(found),
+        boxes=groups_of(found, pairs),
+        unused=unused(found),
+        index=_embed(index_of(runs, found.boxes, differing)),
         words=_embed(
             {
                 "verdicts": {verdict.value: dataclasses.asdict(words) for verdict, words in VERDICTS.items()},
@@ -98,7 +88,7 @@ def page(found: Results, directory: Path) -> str:
                 "arrows": ARROWS,
             }
         ),
-        packed=_packed(runs, directory),
+        packed=carried(runs, directory),
         style=style,
         scripts=scripts,
         policy=_policy(style, scripts),
@@ -113,77 +103,9 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 
 
-def _filters(runs: Sequence[Run], differing: Container[str]) -> dict[str, dict[str, str]]:
-    """Return the choices of each filter, value to words; one choice is none."""
-    filters: dict[str, dict[str, str]] = {
-        "outcome": {_value(run): bare_outcome(run) for run in runs},
-        "topic": {run.topic: run.topic for run in sorted(runs, key=lambda run: run.topic)},
-        "pair": {pair_of(run): pair_of(run) for run in runs},
-        "agreement": {_agreement(run, differing): f"pairs {_agreement(run, differing)}" for run in runs},
-        "family": {run.family: FAMILIES[run.family] for run in runs},
-        "direction": {run.direction: DIRECTIONS[run.direction] for run in runs},
-        "checksum": {("on" if run.checksum else "off"): ("on" if run.checksum else "off") for run in runs},
-    }
-    return {name: choices for name, choices in filters.items() if len(choices) > 1}
-
-
-def _agreement(run: Run, differing: Container[str]) -> str:
-    return "differ" if run.case in differing else "agree"
-
-
-def _value(run: Run) -> str:
-    return run.outcome.value if run.outcome is not None else "none"
-
-
-# -- what the scripts read ------------------------------------------------------------------------------
-
-
-def _index_entry(run: Run, differing: Container[str]) -> dict[str, str]:
-    """Return what the filters look at."""
-    boxes = " ".join(use.box for use in run.boxes)
-    return {
-        "id": run.id,
-        "case": run.case,
-        "verdict": run.verdict.value,
-        "outcome": _value(run),
-        "words": outcome_words(run),
-        "topic": run.topic,
-        "pair": pair_of(run),
-        "agreement": _agreement(run, differing),
-        "family": run.family,
-        "direction": run.direction,
-        "checksum": "on" if run.checksum else "off",
-        "text": " ".join((run.id, run.case, run.title, run.reason, boxes, *run.requirements)).lower(),
-    }
-
-
-def _packed(runs: Sequence[Run], directory: Path) -> list[str]:
-    """Return each run as the page carries it."""
-    # What a ladder is made of holds no cycle: the collector would look at it for nothing.
-    with at_rest():
-        return [_pack(run, directory) for run in runs]
-
-
-def _pack(run: Run, directory: Path) -> str:
-    """Return a run with its ladder as base64 of zlib of JSON."""
-    evidence = {item.frame for finding in run.findings for item in finding.evidence}
-    link, ladder = "", Ladder(problem="No capture of this run was kept.")
-    if name := run.artifacts.get("capture"):
-        here, capture = directory.resolve(), (directory / name).resolve()
-        if capture.is_relative_to(here):
-            kept = MOST_KEPT if run.verdict in NEEDS_A_LOOK else FEWER_KEPT
-            ladder = ladder_of(capture, evidence, kept)
-            if capture.is_file():
-                link = "../" + quote(capture.relative_to(here).as_posix())
-        else:
-            ladder = Ladder(problem="The capture of this run is not in the run directory.")
-    body = {"run": run, "outcome": outcome_words(run), "capture": link, "ladder": ladder}
-    return base64.b64encode(zlib.compress(msgspec.json.encode(body), 6)).decode()
-
-
 def _embed(value: object) -> Markup:
     """Return JSON that no string in it can end the script element of."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = msgspec.json.encode(value).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)

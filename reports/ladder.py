@@ -9,11 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence, Set
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from mbtest.network.capture import CapturedFrame, CaptureError, read_capture
-from mbtest.wire import ACK
+from mbtest.wire import ACK, FIN, RST, SYN, Segment, WireError, decode
 from reports.packets import TO_CLIENT, TO_SERVER, Numbers, Subflow, frames_of, passages_of
 from reports.rows import Row, Rows
 from reports.steps import Saying, Step, steps_of
@@ -25,18 +26,35 @@ FIRST_DATA = 2
 NEIGHBOURS = 1
 """Uneventful rows shown on both sides of an eventful one."""
 SHORTEST_ELISION = 4
-MOST_SHOWN = 160
-"""Rows shown at first; the others can be unfolded, as far as they are kept."""
-MOST_KEPT = 600
-"""Rows carried in the page at all; beyond, the capture has them."""
-FIRST_FRAMES, LAST_FRAMES, AROUND_EVIDENCE = 8000, 4000, 50
-"""Which frames of a long capture are looked at."""
+MOST_TELLING = 40
+"""Frames in the middle of a long capture that are looked at since a box says something of them; and as many
+that open a subflow, or end one.
+"""
 FATES = {
     "changed": "changed by boxes",
     "sent": "sent by boxes",
     "held": "held by boxes",
     "lost": "did not come out",
 }
+
+
+class Extent(NamedTuple):
+    """How much of a capture is told."""
+
+    first: int
+    last: int
+    around: int
+    """Frames that are looked at: the first, the last, and those on each side of evidence."""
+    shown: int
+    """Rows shown at first; the others can be unfolded, as far as they are kept."""
+    kept: int
+    """Rows carried in the page at all; beyond, the capture has them."""
+
+
+IN_FULL = Extent(first=1500, last=700, around=50, shown=120, kept=250)
+"""Of a run that needs a look."""
+IN_BRIEF = Extent(first=160, last=60, around=6, shown=60, kept=100)
+"""Of one that does not."""
 
 
 class Elision(msgspec.Struct, omit_defaults=True):
@@ -69,11 +87,8 @@ class Ladder(msgspec.Struct, omit_defaults=True):
     problem: str = ""
 
 
-def ladder_of(capture: Path, evidence: Collection[int] = (), most_kept: int = MOST_KEPT) -> Ladder:
-    """Return the ladder of a capture.
-
-    evidence: frames that findings point to, which are always shown. most_kept: rows that may be carried.
-    """
+def ladder_of(capture: Path, evidence: Collection[int] = (), extent: Extent = IN_FULL) -> Ladder:
+    """Return the ladder of a capture. evidence: frames that findings point to, which are always shown."""
     captured: list[CapturedFrame] = []
     problem = ""
     if not capture.exists():
@@ -83,7 +98,7 @@ def ladder_of(capture: Path, evidence: Collection[int] = (), most_kept: int = MO
             captured = read_capture(capture)
         except CaptureError as error:
             problem = f"The capture of this run cannot be read: {error.reason}."
-    looked_at = _worth_a_look(captured, evidence)
+    looked_at = _worth_a_look(captured, evidence, extent)
     frames = frames_of(looked_at)
     marked = {frame.number for frame in frames if frame.failures}.union(evidence)
     passages = passages_of(frames)
@@ -93,7 +108,7 @@ def ladder_of(capture: Path, evidence: Collection[int] = (), most_kept: int = MO
     if len(looked_at) < len(captured):
         steps = _with_gaps(steps, looked_at)
     return Ladder(
-        items=_elide(steps, rows, marked, most_kept),
+        items=_elide(steps, rows, marked, extent),
         paths=list(dict.fromkeys(frame.path for frame in looked_at)),
         ends=rows.ends,
         subflows=[_legend(subflow) for subflow in numbers.subflows],
@@ -102,17 +117,37 @@ def ladder_of(capture: Path, evidence: Collection[int] = (), most_kept: int = MO
     )
 
 
-def _worth_a_look(captured: Sequence[CapturedFrame], evidence: Collection[int]) -> Sequence[CapturedFrame]:
-    """Return all frames; of a long capture the first, the last, those near evidence, and what came of them.
+def _worth_a_look(
+    captured: Sequence[CapturedFrame], evidence: Collection[int], extent: Extent
+) -> Sequence[CapturedFrame]:
+    """Return all frames; of a long capture those that tell something, and what came of them.
 
     A kernel and a box that answer each other without end fill a capture with the same packet.
     """
-    if len(captured) <= FIRST_FRAMES + LAST_FRAMES:
+    end = len(captured) + 1
+    if len(captured) <= extent.first + extent.last:
         return captured
-    wanted = set(range(1, FIRST_FRAMES + 1)) | set(range(len(captured) - LAST_FRAMES + 1, len(captured) + 1))
+    wanted = set(range(1, extent.first + 1)) | set(range(end - extent.last, end))
     for number in evidence:
-        wanted.update(range(number - AROUND_EVIDENCE, number + AROUND_EVIDENCE + 1))
+        wanted.update(range(number - extent.around, number + extent.around + 1))
+    deeds = controls = 0
+    for frame in captured[extent.first : -extent.last]:
+        if frame.comments and deeds < MOST_TELLING:
+            deeds += 1
+            wanted.add(frame.origin or frame.number)
+        elif not frame.outbound and controls < MOST_TELLING and _is_control(frame):
+            controls += 1
+            wanted.add(frame.number)
     return [frame for frame in captured if frame.number in wanted or frame.origin in wanted]
+
+
+def _is_control(frame: CapturedFrame) -> bool:
+    """Whether a frame opens a subflow, ends a stream, or resets."""
+    try:
+        packet = decode(frame.raw)
+    except WireError:
+        return False
+    return isinstance(packet, Segment) and bool(packet.flags & (SYN | FIN | RST))
 
 
 def _with_gaps(steps: Sequence[Step], looked_at: Sequence[CapturedFrame]) -> list[Step]:
@@ -140,12 +175,12 @@ def _legend(subflow: Subflow) -> SubflowLine:
     )
 
 
-def _elide(steps: Sequence[Step], rows: Rows, marked: Set[int], most_kept: int) -> list[Row | Elision]:
+def _elide(steps: Sequence[Step], rows: Rows, marked: Set[int], extent: Extent) -> list[Row | Elision]:
     """Return the rows of the steps, with the runs of uneventful ones folded away.
 
     marked: frames that findings point to, or that an expectation failed on.
     """
-    shown = _shown(steps, marked)
+    shown = _shown(steps, marked, extent.shown)
     items: list[Row | Elision] = []
     kept = len(shown)
     index = 0
@@ -157,7 +192,7 @@ def _elide(steps: Sequence[Step], rows: Rows, marked: Set[int], most_kept: int) 
         if len(hidden) < SHORTEST_ELISION:
             items += map(rows.row, hidden)
         else:
-            affordable = hidden if kept + len(hidden) <= most_kept else []
+            affordable = hidden if kept + len(hidden) <= extent.kept else []
             kept += len(affordable)
             folded = Elision(_summary(hidden), [rows.row(step) for step in affordable])
             folded.left_out = len(hidden) - len(affordable)
@@ -170,16 +205,16 @@ def _elide(steps: Sequence[Step], rows: Rows, marked: Set[int], most_kept: int) 
     return items
 
 
-def _shown(steps: Sequence[Step], marked: Set[int]) -> set[int]:
+def _shown(steps: Sequence[Step], marked: Set[int], most: int) -> set[int]:
     """Return which steps are shown at first, by index: the eventful ones and their neighbours."""
     eventful = _eventful(steps, marked)
     shown: set[int] = set()
     for index in eventful:
         shown.update(range(max(0, index - NEIGHBOURS), min(len(steps), index + NEIGHBOURS + 1)))
-    if len(shown) <= MOST_SHOWN:
+    if len(shown) <= most:
         return shown
     in_order = sorted(eventful)
-    first, last = in_order[: MOST_SHOWN * 3 // 4], in_order[-MOST_SHOWN // 4 :]
+    first, last = in_order[: most * 3 // 4], in_order[-most // 4 :]
     must = (index for index in in_order if steps[index].skipped or _is_marked(steps[index], marked))
     return {*first, *last, *must}
 

@@ -1,4 +1,4 @@
-"""The overview of a report: every case with what became of it, and what needs a look.
+"""The matrix of a report: every case with what became of it.
 
 With one pair of stacks, each address family has a column. With several, each pair has one, so that pairs
 that came to different ends with the same case stand side by side.
@@ -45,6 +45,8 @@ FALLBACKS = {
 FAMILIES = {"v4": "IPv4", "v6": "IPv6", "mixed": "mixed"}
 DIRECTIONS = {"to_server": "to server", "to_client": "to client"}
 ARROWS = {"to_server": "→", "to_client": "←"}
+
+_CALLED = re.compile(r"\b([A-Z]\w*)\(")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,23 +99,12 @@ class CaseRow:
     case: str
     title: str
     level: str
+    boxes: list[str]
+    """The names of those on its paths."""
     differs: bool
     """Whether stack pairs came to different ends."""
     cells: list[list[Group]]
     """What became of it, column by column."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Concern:
-    """Something that needs a look: runs of a case with the same verdict and outcome."""
-
-    verdict: Verdict
-    outcome: str
-    case: str
-    title: str
-    reason: str
-    marks: dict[str, dict[str, list[Mark]]]
-    """By stack pair and family."""
 
 
 def pair_of(run: Run) -> str:
@@ -135,10 +126,11 @@ def columns_of(runs: Sequence[Run]) -> list[Column]:
     if len(pairs) == 1:
         kinds = [(pairs[0], family) for family in FAMILIES if family in families]
     columns = [Column(pair, family, {}) for pair, family in kinds]
-    return [dataclasses.replace(column, tally=_tally(filter(column.has, runs))) for column in columns]
+    return [dataclasses.replace(column, tally=tally_of(filter(column.has, runs))) for column in columns]
 
 
-def _tally(runs: Iterable[Run]) -> dict[Verdict, int]:
+def tally_of(runs: Iterable[Run]) -> dict[Verdict, int]:
+    """Return how many runs have each verdict, zeros left out."""
     counts = Counter(run.verdict for run in runs)
     return {verdict: counts[verdict] for verdict in Verdict if counts[verdict]}
 
@@ -150,10 +142,11 @@ def topics_of(runs: Sequence[Run], columns: Sequence[Column]) -> dict[str, list[
         cases.setdefault((run.topic, run.case), []).append((index, run))
     differing = differing_cases(runs)
     topics: dict[str, list[CaseRow]] = {}
-    for (topic, case), entries in sorted(cases.items(), key=lambda item: _natural(item[0])):
+    for (topic, case), entries in sorted(cases.items(), key=lambda item: natural(item[0])):
         cells = [_groups([entry for entry in entries if column.has(entry[1])]) for column in columns]
         first = entries[0][1]
-        row = CaseRow(case, first.title, first.level, case in differing, cells)
+        boxes = dict.fromkeys(name for _, run in entries for name in box_names(run))
+        row = CaseRow(case, first.title, first.level, list(boxes), case in differing, cells)
         topics.setdefault(topic, []).append(row)
     return topics
 
@@ -167,7 +160,7 @@ def differing_cases(runs: Iterable[Run]) -> set[str]:
     return {case for (case, *_), found in ends.items() if len(found) > 1}
 
 
-def _natural(names: Iterable[str]) -> list[list[tuple[int, str]]]:
+def natural(names: Iterable[str]) -> list[list[tuple[int, str]]]:
     """Return a sort key that has `case.9` before `case.10`."""
     return [
         [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
@@ -178,17 +171,23 @@ def _natural(names: Iterable[str]) -> list[list[tuple[int, str]]]:
 def _groups(entries: Sequence[tuple[int, Run]]) -> list[Group]:
     """Return the runs of a cell by what they came to, what needs a look first."""
     groups: dict[tuple[Verdict, str], Group] = {}
-    for index, run in sorted(entries, key=lambda entry: _variant(entry[1])):
+    for index, run in sorted(entries, key=lambda entry: variant_of(entry[1])):
         words = bare_outcome(run) if run.outcome is not None else VERDICTS[run.verdict].word
         group = groups.setdefault((run.verdict, words), Group(run.verdict, words, {}))
-        group.marks.setdefault(run.family, []).append(_mark(index, run))
+        group.marks.setdefault(run.family, []).append(mark_of(index, run))
     order = [*NEEDS_A_LOOK, *Verdict]
     return sorted(groups.values(), key=lambda group: order.index(group.verdict))
 
 
-def _variant(run: Run) -> tuple[int, int, bool, str]:
+def variant_of(run: Run) -> tuple[int, int, bool, str]:
     """Return the place of a run among those of its case."""
     return list(FAMILIES).index(run.family), list(DIRECTIONS).index(run.direction), run.checksum, run.id
+
+
+def box_names(run: Run) -> list[str]:
+    """Return the names of a run's boxes, those in other boxes included, each once."""
+    found = (name for use in run.boxes for name in (use.box.partition("(")[0], *_CALLED.findall(use.box)))
+    return [name for name in dict.fromkeys(found) if name != "Aim"]
 
 
 def bare_outcome(run: Run) -> str:
@@ -196,30 +195,11 @@ def bare_outcome(run: Run) -> str:
     return run.outcome.replace("_", " ") if run.outcome is not None else "no outcome"
 
 
-def _mark(index: int, run: Run) -> Mark:
+def mark_of(index: int, run: Run) -> Mark:
+    """Return what stands for a run, which is at this place among all."""
     label = ARROWS[run.direction] + ("c" if run.checksum else "")
     checksum = "checksum on" if run.checksum else "checksum off"
     where = f"{pair_of(run)}, {FAMILIES[run.family]}, {DIRECTIONS[run.direction]}, {checksum}"
     return Mark(
         index, run.id, label, f"{VERDICTS[run.verdict].word}, {outcome_words(run)}: {run.case}, {where}"
-    )
-
-
-def concerns_of(runs: Sequence[Run]) -> list[Concern]:
-    """Return what needs a look, the gravest first: runs of a case with one outcome are one entry.
-
-    Its reason is the first variant's; those of the others differ in numbers and in who sends.
-    """
-    found: dict[tuple[Verdict, str, str], Concern] = {}
-    for index, run in sorted(enumerate(runs), key=lambda entry: _variant(entry[1])):
-        if run.verdict not in NEEDS_A_LOOK:
-            continue
-        outcome = outcome_words(run)
-        concern = found.setdefault(
-            (run.verdict, run.case, outcome),
-            Concern(run.verdict, outcome, run.case, run.title, run.reason, {}),
-        )
-        concern.marks.setdefault(pair_of(run), {}).setdefault(run.family, []).append(_mark(index, run))
-    return sorted(
-        found.values(), key=lambda concern: (NEEDS_A_LOOK.index(concern.verdict), _natural([concern.case]))
     )

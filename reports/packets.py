@@ -7,6 +7,7 @@ together into a `Passage`, and the numbers in the headers are made relative.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 
 from mbtest.network.capture import CapturedFrame
@@ -17,7 +18,8 @@ TO_SERVER, TO_CLIENT = "to_server", "to_client"
 LONGEST_RELATIVE = 1 << 40
 """A distance from the first number of a flow that no run covers: such a number is shown as it stands."""
 
-_FAILED = "expectation failed"
+_FAILED = re.compile(r" ?(expectation failed|RFC \d+ §[\d.]+ [\w.-]+|witness): ")
+"""How a comment begins that says what an expectation, a rule, or a stack's own word found in a frame."""
 _Flow = tuple[bytes, bytes]
 _Point = str
 
@@ -41,7 +43,7 @@ class Frame:
     words: tuple[str, ...] = ()
     """What boxes and links did, as the capture's comments have it."""
     failures: tuple[str, ...] = ()
-    """Expectations that failed on it."""
+    """Expectations that failed on it, and rules that it breaks."""
     subflow: int = 0
     """The number of its subflow, from 1; 0 for what is no TCP segment."""
     segment: Segment | None = dataclasses.field(init=False)
@@ -113,11 +115,11 @@ def _frame(found: CapturedFrame, start: int, place: tuple[str, str], came_from: 
     words: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     if found.comments:
-        words = tuple(comment for comment in found.comments if not comment.startswith(_FAILED))
+        words = tuple(comment for comment in found.comments if not _FAILED.match(comment))
         failures = tuple(
-            comment.removeprefix(_FAILED).lstrip(": ")
+            comment.removeprefix("expectation failed: ")
             for comment in found.comments
-            if comment.startswith(_FAILED)
+            if _FAILED.match(comment)
         )
     path, side = place
     direction = TO_SERVER if found.outbound == (side == "server") else TO_CLIENT

@@ -195,6 +195,22 @@ def test_firewall_that_admits_no_join(run: RunFixture) -> None:
 
 
 @case(
+    "state.one-flow-each-{}",
+    each={"dropped": "drop", "reset": "reset"},
+    requires="RFC8684-6/join-syn-dropped",
+    families=("mixed",),
+    directions=BOTH_WAYS,
+)
+def test_firewall_that_admits_one_flow_for_two_hosts(run: RunFixture) -> None:
+    """A firewall admits one flow between two hosts; a join over IPv6 is {}: the first one carries all."""
+    session = run(FilterByState(most=1, answer=run.value), sends=256 * KIB)
+
+    session.require(Interfered(FilterByState))
+    session.expect(Unharmed())
+    session.expect(Outcome.FEWER_SUBFLOWS)
+
+
+@case(
     "state.balanced-join",
     requires=("RFC8684-3.2/unknown-token-reset", "RFC8684-6/misdirected-join"),
     directions=BOTH_WAYS,

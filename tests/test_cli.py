@@ -254,14 +254,16 @@ def test_at_least_forty_cases_over_six_interferences(tmp_path):
     assert all(item["requirements"] for item in entries)
 
 
-def test_show_prints_a_transcript(tmp_path):
+def test_show_tells_the_story_of_a_run(tmp_path):
     mbtest("run", "handshake.syn-deleted", *LINUX, "--family", "v4", "--out", "out", cwd=tmp_path)
     full = "handshake.syn-deleted/linux-linux/v4/to_server/no-checksum"
     shown = mbtest("show", full, "--dir", "out", cwd=tmp_path).stdout
-    assert "outcome fell_back (in handshake)" in shown
+    assert "PASS: fell_back (in handshake)" in shown
     assert "StripOptions removed MP_CAPABLE v1" in shown
+    assert "mbtest run handshake.syn-deleted --client linux" in shown
+    shown = mbtest("show", full, "--dir", "out", "--packets", cwd=tmp_path).stdout
     assert "repeat:  mbtest run handshake.syn-deleted" in shown
-    assert "is part of 4 runs" in one_line(mbtest("show", "syn-deleted", "--dir", "out", cwd=tmp_path))
+    assert "is part of 2 runs" in one_line(mbtest("show", "syn-deleted", "--dir", "out", cwd=tmp_path))
     assert "no run 'nothing'" in one_line(mbtest("show", "nothing", "--dir", "out", cwd=tmp_path))
 
 

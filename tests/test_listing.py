@@ -39,6 +39,24 @@ def test_boxes_say_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     assert "aim" not in found
 
 
+def test_boxes_say_what_uses_them(capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json("boxes", capsys)
+    assert "split.options-on-all" in found["SplitSegments"]["cases"]  # type: ignore[operator]
+    assert found["TranslateAddresses"]["presets"] == [
+        "carrier-grade-nat", "ftp-gateway", "home-router", "mobile-carrier",
+    ]  # fmt: skip
+    listing.show("boxes", as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("TranslateAddresses  "))
+    until = next(number for number, line in enumerate(lines) if number > at and not line.startswith("    "))
+    assert "state and routes" in lines[:at]
+    assert any(line.startswith("    used by ") and "nat.home-router" in line for line in lines[at:until])
+    assert "    in the presets carrier-grade-nat, ftp-gateway, home-router, mobile-carrier" in lines[at:until]
+    assert any("(1 to 65535)" in line for line in lines[at:until])
+    used = sum(bool(entry["cases"]) for entry in found.values())
+    assert lines[-1].startswith(f"{len(found)} boxes, {used} of them used by cases")
+
+
 def test_rules_say_what_they_hold_hosts_to(capsys: pytest.CaptureFixture[str]) -> None:
     entry = as_json("rules", capsys)["fallback.fail-answered"]
     assert (entry["topic"], entry["level"], entry["clause"]) == ("fallback", "MUST", "RFC 8684 §3.7")
@@ -102,11 +120,13 @@ def test_paths_say_all_that_is_stated(tmp_path: Path) -> None:
 
 
 def test_people_read_topics_names_and_details(capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json("cases", capsys)
     listing.show("cases", as_json=False)
     lines = capsys.readouterr().out.splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("sanity.transfer "))
     assert "sanity" in lines[:at]
     assert lines[at + 1].startswith("    MUST: RFC8684-")
+    assert lines[-1] == f"{len(found)} cases in {len({entry['topic'] for entry in found.values()})} topics"
     listing.show("boxes", as_json=False)
     printed = capsys.readouterr().out
     assert "    options='all': the pieces that have the segment's options [all, first, last, none]" in printed

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mbtest import results, transcript
-from mbtest.errors import UsageError
+from mbtest import transcript
 from mbtest.network.capture import Capture
 from mbtest.results import (
     BoxUse,
@@ -16,28 +15,14 @@ from mbtest.results import (
     Finding,
     Level,
     Outcome,
-    Provenance,
-    Results,
-    Run,
     StackState,
     Stream,
     Verdict,
 )
-from mbtest.wire import ACK, FIN, SYN, Dss, MpCapable, MpFail, Segment, TcpOption, Timestamps
+from mbtest.wire import ACK, FIN, RST, SYN, Dss, MpCapable, MpFail, Segment, TcpOption, Timestamps
+from tests.stored import POINTS, entry
 
 CLIENT, SERVER = ("198.18.1.2", 1000), ("198.19.1.2", 80)
-POINTS = ("c1-s1/client", "c1-s1/server")
-
-
-def entry(number: int = 0, **said: object) -> Run:
-    fields: dict[str, object] = {
-        "id": f"topic.claim-{number}/linux-linux/v4/to_server/no-checksum", "case": f"topic.claim-{number}",
-        "topic": "topic", "title": "It holds.", "client": "linux", "server": "linux", "family": "v4",
-        "direction": "to_server", "checksum": False, "seed": 1, "topology": "one-path",
-        "verdict": Verdict.PASS, "outcome": Outcome.MULTIPATH, "reason": "so it is", "level": Level.MUST,
-        "seconds": 0.1, "artifacts": {"capture": "run.pcapng"}, "repeat": "mbtest run topic.claim",
-    }  # fmt: skip
-    return Run(**fields | said)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -56,18 +41,6 @@ def sent(
 
 def ends() -> tuple[str, str, int, int]:
     return CLIENT[0], SERVER[0], CLIENT[1], SERVER[1]
-
-
-def directory(folder: Path, *runs: Run, capture: Capture | None = None) -> Path:
-    provenance = Provenance(
-        mbtest="0.1.0", revision="", kernel="Linux", machine="x86_64", python="3.11", processors=2,
-        libraries={}, privileges="root", started="2025-01-01T00:00:00+00:00", seconds=1.5, command="mbtest",
-        seed=1, jobs=2, sysctls={},
-    )  # fmt: skip
-    results.write(Results(provenance=provenance, runs=runs), folder)
-    if capture is not None:
-        capture.write(folder / "run.pcapng")
-    return folder
 
 
 def test_the_head_says_what_was_expected_and_seen() -> None:
@@ -89,7 +62,7 @@ def test_the_head_says_what_was_expected_and_seen() -> None:
         stacks={
             "client": StackState("linux", True, {"MPTcpExtMPFailTx": 1, "TcpOutSegs": 9}),
             "server": StackState("tcp"),
-            "other": StackState("reference", True, {"MP_FAIL": 2}, {}, ("0.1 MP_FAIL: a checksum",)),
+            "other": StackState("reference", True, {"MP_FAIL": 2}, events=("0.1 MP_FAIL: a checksum",)),
         },
     )
     assert transcript.head(run) == [
@@ -113,11 +86,17 @@ def test_packets_are_told_with_relative_numbers_and_what_boxes_did(capture: Capt
     sent(capture, seq=5_001, options=(Timestamps(1, 0),), payload=b"abc")
     capture.annotate(2, "StripOptions removed DSS")
     first, second = transcript.packets(list(capture), {2})
-    assert first.startswith("      1  1.000000   c1-s1/client in  -> SYN seq 0 ack 0 length 0 [MP_CAPABLE v1")
+    assert first.startswith("      1  1.000000   c1-s1/client in  -> SYN seq 0 length 0 [MP_CAPABLE v1")
     assert "timestamps" in first
     assert second.startswith(">>    2 ")
     assert "seq 1 ack 0 length 3\n" in second
     assert second.endswith("# StripOptions removed DSS")
+
+
+def test_what_acknowledges_nothing_has_no_number_of_it(capture: Capture) -> None:
+    sent(capture, flags=RST, seq=7, ack=9)
+    (line,) = transcript.packets(list(capture), set())
+    assert line.endswith("-> RST seq 0 length 0")
 
 
 def test_numbers_are_relative_to_the_flow_where_flows_share_an_end(capture: Capture) -> None:
@@ -167,65 +146,16 @@ def test_what_cannot_be_read_and_what_is_no_tcp_is_told(capture: Capture) -> Non
     assert "IP protocol 1, 40 octets" in other
 
 
-def test_a_run_is_shown_by_its_id_or_a_part_of_it(
-    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_has_its_packets_where_the_capture_is_and_what_repeats_it(capture: Capture) -> None:
     sent(capture, flags=SYN)
-    runs = [entry(number) for number in (1, 10, 2)]
-    folder = directory(tmp_path, *runs, capture=capture)
-    for wanted, shown in (("claim-2", runs[2]), (runs[0].id, runs[0]), ("claim-10/", runs[1])):
-        transcript.show(folder, wanted)
-        lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == shown.id
-        assert any("SYN seq 0" in line for line in lines)
-        assert lines[-2:] == [f"capture: {folder / 'run.pcapng'}", "repeat:  mbtest run topic.claim"]
+    run = entry()
+    lines = transcript.transcript(run, list(capture), Path("out"))
+    assert lines[0] == run.id
+    assert any("SYN seq 0" in line for line in lines)
+    assert lines[-2:] == ["capture: out/run.pcapng", "repeat:  mbtest run topic.claim"]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "says"),
-    [
-        ("nothing", "no run 'nothing' in"),
-        (
-            "topic",
-            "'topic' is part of 6 runs; name one: topic.claim-0/linux-linux/v4/to_server/no-checksum, ",
-        ),
-    ],
-)
-def test_no_run_and_several_are_told(tmp_path: Path, wanted: str, says: str) -> None:
-    folder = directory(tmp_path, *(entry(number) for number in range(6)))
-    with pytest.raises(UsageError) as error:
-        transcript.show(folder, wanted)
-    assert str(error.value).startswith(says)
-    if wanted == "topic":
-        assert str(error.value).endswith(", ...")
-
-
-def test_a_capture_that_is_gone_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"run\.pcapng: the capture is not there; it was moved or deleted"):
-        transcript.show(directory(tmp_path, entry()), "topic")
-
-
-def test_a_capture_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    folder = directory(tmp_path, entry())
-    (folder / "run.pcapng").write_bytes(b"something else")
-    with pytest.raises(UsageError, match=r"run\.pcapng: not a whole pcapng file.*; repeat the run"):
-        transcript.show(folder, "topic")
-
-
-def test_a_run_without_a_capture_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = directory(tmp_path, entry(verdict=Verdict.HARNESS_ERROR, outcome=None, artifacts={}))
-    transcript.show(folder, "topic")
-    shown = capsys.readouterr().out
-    assert "verdict HARNESS_ERROR, outcome no outcome: so it is" in shown
-    assert shown.endswith("no packets were captured\n")
-
-
-def test_words_from_packets_are_no_markup(
-    capture: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sent(capture, flags=SYN)
-    capture.annotate(1, "[red]loud[/red]")
-    transcript.show(directory(tmp_path, entry(title="[bold]It[/bold]"), capture=capture), "topic")
-    shown = capsys.readouterr().out
-    assert "[red]loud[/red]" in shown
-    assert "[bold]It[/bold]" in shown
+def test_a_run_without_a_capture_says_so() -> None:
+    lines = transcript.transcript(entry(outcome=None, artifacts={}), None, Path("out"))
+    assert "verdict PASS, outcome no outcome: so it is" in lines
+    assert lines[-1] == "no packets were captured"

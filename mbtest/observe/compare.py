@@ -8,10 +8,12 @@ segments change nothing; a box that makes the stream longer or shorter alters al
 from __future__ import annotations
 
 from bisect import insort
+from struct import Struct
 
 from mbtest.observe.ranges import Ranges, unwrap32
 from mbtest.wire import Segment
 
+_NUMBER = Struct("!I")
 KEPT = 1 << 12
 """Segments of one flow that wait for their arrival: what a window can hold."""
 
@@ -46,13 +48,14 @@ class Passage:
     def add(self, number: int, is_sent: bool, segment: Segment) -> None:
         """Take in a segment at the sender's side, or at the other."""
         which = 0 if is_sent else 1
-        if segment.syn:
-            self._isn[which] = int(segment.seq)
+        seq, syn = _NUMBER.unpack_from(segment.raw, segment.transport + 4)[0], segment.syn
+        if syn:
+            self._isn[which] = seq
         isn = self._isn[which]
         size = segment.payload_length
         if isn is None or not size:
             return
-        start = unwrap32(int(segment.seq) - isn, self._top[which]) + segment.syn
+        start = unwrap32(seq - isn, self._top[which]) + syn
         end = start + size
         self._top[which] = max(self._top[which], end)
         if is_sent:
@@ -94,21 +97,21 @@ class Transit:
     def __init__(self) -> None:
         """Begin with nothing."""
         self.passages: list[dict[str, Passage]] = []
-        self._flows: dict[tuple[str, frozenset[bytes]], dict[str, Passage]] = {}
+        self._flows: dict[tuple[str, tuple[bytes, bytes]], dict[str, Passage]] = {}
+        """By side and ends, in either order."""
         self._unmatched: dict[bytes, dict[str, Passage]] = {}
 
     def add(self, number: int, is_sent: bool, sender: str, segment: Segment) -> None:
         """Take in a segment at the side of its sender, or at the other."""
         side = sender if is_sent else ("server" if sender == "client" else "client")
-        key = (side, frozenset(segment.flow))
-        passage = self._flows.get(key)
+        passage = self._flows.get((side, segment.flow))
         if passage is None:
             if not segment.syn or segment.has_ack:
                 return
-            passage = self._open(key, is_sent, segment)
+            passage = self._open(side, is_sent, segment)
         passage[sender].add(number, is_sent, segment)
 
-    def _open(self, key: tuple[str, frozenset[bytes]], is_sent: bool, segment: Segment) -> dict[str, Passage]:
+    def _open(self, side: str, is_sent: bool, segment: Segment) -> dict[str, Passage]:
         """Match a flow's SYN with that of the other side, by its ends, else by its nonce or its time."""
         ends = b"|".join(sorted(segment.flow))
         if is_sent:
@@ -120,7 +123,8 @@ class Transit:
             if found is None and self._unmatched:
                 found = self._unmatched.pop(next(iter(self._unmatched)))
             passage = found or {who: Passage(who) for who in ("client", "server")}
-        self._flows[key] = passage
+        source, destination = segment.flow
+        self._flows[side, (source, destination)] = self._flows[side, (destination, source)] = passage
         return passage
 
     def finish(self) -> None:

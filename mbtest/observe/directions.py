@@ -14,7 +14,18 @@ from mbtest.observe.ranges import Ranges
 class Stream:
     """One direction of a connection's data."""
 
-    __slots__ = ("acked", "arrived", "base", "fin", "fin_frame", "known", "top", "wide")
+    __slots__ = (
+        "acked",
+        "arrived",
+        "base",
+        "fin",
+        "fin_acked",
+        "fin_frame",
+        "known",
+        "top",
+        "waiting",
+        "wide",
+    )
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -28,9 +39,13 @@ class Stream:
         """One past the highest offset that a mapping was declared for, DATA_FIN included."""
         self.acked: int | None = None
         """The highest Data ACK."""
+        self.waiting = 0
+        """Since when nothing more was Data ACKed of what is under way."""
         self.fin: int | None = None
         """The offset of the DATA_FIN."""
         self.fin_frame = 0
+        self.fin_acked = False
+        """Whether a Data ACK of the DATA_FIN was sent, or came in time."""
         self.arrived = Ranges(1)
         """What arrived and was mapped, and had a right checksum; of its own stream what a host sent."""
 
@@ -62,6 +77,7 @@ class Half:
         "acked",
         "anchor",
         "backup",
+        "backup_at",
         "bare",
         "data_acked",
         "edge",
@@ -73,6 +89,7 @@ class Half:
         "last_window",
         "lone_acks",
         "lone_at",
+        "lone_number",
         "mapped",
         "mptcp",
         "mss",
@@ -119,10 +136,15 @@ class Half:
         """Duplicate ACKs in a row that carry an MPTCP option and no DSS."""
         self.lone_at = 0
         """When the last of them was sent."""
+        self.lone_number = 0
+        """Which of the segments it was; 0 where none can be next to it."""
         self.bare = False
         """Whether the last segment had no option of MPTCP."""
         self.nonce: int | None = None
         self.backup = False
+        """Whether its sender wants the other direction to be a backup."""
+        self.backup_at = 0
+        """When it last said so, or the contrary."""
         self.data_acked = False
         """Whether a Data ACK came with an acknowledgement of data in this direction."""
         self.mptcp = False
@@ -132,3 +154,15 @@ class Half:
         self.mapped = Mapped()
         self.held: deque[tuple[int, int, bytes]] = deque()
         """Octets that were sent and not acknowledged, to be compared with what is sent again."""
+
+    def differs(self, start: int, octets: bytes) -> bool:
+        """Whether any octets that are held from `start` on are other ones than these."""
+        end = start + len(octets)
+        for left, right, held in self.held:
+            if left >= end:
+                break
+            if right > start:
+                low, high = max(left, start), min(right, end)
+                if held[low - left : high - left] != octets[low - start : high - start]:
+                    return True
+        return False

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from mbtest.observe.notes import note
 from mbtest.observe.state import Connection, Duty, Fallback, Manner, Mode, Moment, Subflow
-from mbtest.wire import ACK, RST, SYN, MpCapable, MpJoin, MpJoinAck, MpJoinSyn, MpJoinSynAck
+from mbtest.wire import ACK, SYN, MpCapable, MpJoin, MpJoinAck, MpJoinSyn, MpJoinSynAck
 from mbtest.wire.describe import option_words
 from mbtest.wire.keys import initial_data_sequence_number, join_hmac, token
-from mbtest.wire.mptcp import NO_JOIN_TO_THIS_ADDRESS
+from mbtest.wire.mptcp import EXTENSIBILITY, HMAC_SHA256, NO_JOIN_TO_THIS_ADDRESS
 
 if TYPE_CHECKING:
     from mbtest.observe.host import HostTrace
@@ -19,6 +19,9 @@ def take_capable(host: HostTrace, moment: Moment, option: MpCapable) -> None:
     connection = moment.connection
     if moment.subflow.kind == "join":
         return
+    if not moment.sent and _is_doubtful(connection, moment, option):
+        connection.doubtful = True
+        note(host, moment, "MP_CAPABLE was changed on its way", found=True)
     if not moment.flags & SYN or moment.flags & ACK:
         if option.sender_key is not None:
             learn_key(host, connection, option.sender_key, moment.sent)
@@ -28,6 +31,22 @@ def take_capable(host: HostTrace, moment: Moment, option: MpCapable) -> None:
                 connection.capable_sent = True
     if not moment.sent and option.flags & NO_JOIN_TO_THIS_ADDRESS:
         connection.no_join = True
+
+
+def _is_doubtful(connection: Connection, moment: Moment, option: MpCapable) -> bool:
+    """Whether MP_CAPABLE is not what it can be after what the host sent and received (RFC 8684 §3.1)."""
+    offered = moment.subflow.offered
+    if moment.flags & SYN:
+        answers_more = isinstance(offered, MpCapable) and option.version > offered.version
+        return bool(moment.flags & ACK) and answers_more
+    if connection.key is None or connection.doubtful or not connection.handshake:
+        return False
+    keys = (option.sender_key, option.receiver_key)
+    known = (connection.peer_key if connection.peer_key is not None else option.sender_key, connection.key)
+    agreed = (connection.version, connection.checksum)
+    if keys != known or (option.version, option.checksum_required) != agreed:
+        return True
+    return bool(option.flags & EXTENSIBILITY) or not option.flags & HMAC_SHA256
 
 
 def learn_key(host: HostTrace, connection: Connection, key: int, own: bool) -> None:
@@ -100,7 +119,7 @@ def take_join(host: HostTrace, moment: Moment, option: MpJoin) -> None:
     half = moment.own
     connection.joins_seen = True
     if isinstance(option, MpJoinSyn | MpJoinSynAck) and moment.flags & SYN:
-        half.nonce, half.backup = option.nonce, option.backup
+        half.nonce, half.backup, half.backup_at = option.nonce, option.backup, moment.time
         if moment.sent:
             subflow.id = option.address_id
             host.nonces.setdefault(option.nonce, subflow.key)
@@ -155,13 +174,8 @@ def refuse(host: HostTrace, moment: Moment, words: str) -> None:
 
 
 def take_handshake_end(host: HostTrace, moment: Moment) -> None:
-    """Take in a segment after the SYNs: how did the handshake end?"""
-    subflow = moment.subflow
-    if moment.flags & RST:
-        return
-    if moment.sent:
-        return
-    connection = moment.connection
+    """Take in a segment after the SYNs that reached the host: how did the handshake end?"""
+    subflow, connection = moment.subflow, moment.connection
     if subflow.first_peer is None and moment.start == 1:
         subflow.first_peer = bool(moment.options)
         waits = subflow.kind == "join" and subflow.opened_here is False and not subflow.proved

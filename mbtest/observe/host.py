@@ -24,15 +24,20 @@ from mbtest.wire import (
     MaximumSegmentSize,
     MpCapable,
     MptcpOption,
+    NoOperation,
+    Sack,
     SackPermitted,
     Segment,
     Timestamps,
     WindowScale,
 )
 from mbtest.wire.mptcp import MpJoinSyn
+from mbtest.wire.packet import TCP_FIXED
 
 _FIELDS = Struct("!IIHH")
 _SYN_OR_RST = SYN | RST
+BEYOND = 1 << 18
+"""Octets beyond a window that count as in it: what it can grow by at once."""
 
 
 class Judge(Protocol):
@@ -82,7 +87,7 @@ class HostTrace:
         subflow = self.subflows.get(key)
         if subflow is None or (flags & (SYN | ACK) == SYN and self._is_new(subflow, seq, sent)):
             subflow = self._open(key, path, segment, flags, sent)
-        moment = Moment(frame, time, segment, sent, subflow)
+        moment = Moment(frame, time, segment, sent, subflow, flags)
         if sent:
             half, other = subflow.own, subflow.peer
         else:
@@ -104,7 +109,6 @@ class HostTrace:
                 other.mapped.taken.front = 1
             near = other.top
             moment.ack = near + ((ack - other.anchor - near + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
-        moment.flags = flags
         if flags & SYN:
             moment.window = window
         elif half.scale is not None and other.scale is not None:
@@ -113,12 +117,17 @@ class HostTrace:
             moment.window = window if half.isn is not None and other.isn is not None else -1
         connection = subflow.connection
         connection.last_time = subflow.last_time = time
-        if len(segment.option_block):
+        if segment.payload_offset - segment.transport > TCP_FIXED:
             self._read_options(moment)
         if not sent:
             if self._is_outside(moment, half):
                 return
-            subflow.own.lone_acks = 0
+            front = half.mapped.taken.front
+            if moment.start != front and not flags & _SYN_OR_RST:
+                moment.late = moment.start + moment.size + (flags & FIN) <= front or (
+                    half.edge is not None and moment.start >= half.edge
+                )
+            subflow.own.lone_number = 0
         elif self.judge is not None:
             self.judge.sent(self, moment)
         if flags & SYN:
@@ -129,16 +138,21 @@ class HostTrace:
             half.bare = not moment.options
         for option in moment.options:
             signals.take(self, moment, option)
-        if not flags & SYN:
+        if moment.options and not flags & SYN:
+            half.mptcp = True
+        if not (sent or flags & _SYN_OR_RST or subflow.is_settled):
             handshakes.take_handshake_end(self, moment)
         self._take(moment, half, other)
 
     @staticmethod
     def _is_outside(moment: Moment, half: Half) -> bool:
-        """Whether the host has to drop a segment for its number (RFC 9293 §3.10.7.4, RFC 8684 §3)."""
+        """Whether the host drops a segment for its number (RFC 9293 §3.10.7.4, RFC 8684 §3).
+
+        One just beyond the window may come at a time when the host has a larger one that it has not told of.
+        """
         if half.edge is None or moment.flags & _SYN_OR_RST:
             return False
-        return moment.start > half.mapped.taken.front and moment.start >= half.edge
+        return moment.start > half.mapped.taken.front and moment.start >= half.edge + BEYOND
 
     @staticmethod
     def _is_new(subflow: Subflow, seq: int, sent: bool) -> bool:
@@ -186,37 +200,45 @@ class HostTrace:
 
     # -- Reading -------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _read_options(moment: Moment) -> None:
-        """Find the MPTCP options, and put mapping and Data ACK in terms of offsets."""
-        connection = moment.connection
+    def _read_options(self, moment: Moment) -> None:
+        """Find the options that matter, and put mapping and Data ACK in terms of offsets."""
         for option in moment.segment.options:
-            if not isinstance(option, MptcpOption):
+            if isinstance(option, NoOperation):
                 continue
-            moment.options.append(option)
-            if isinstance(option, Dss):
-                if moment.dss is not None:
-                    continue
-                moment.dss = option
-                mine, theirs = (
-                    (connection.own, connection.peer) if moment.sent else (connection.peer, connection.own)
-                )
-                if option.dsn is not None:
-                    data = _offset(mine, option.dsn, option.dsn_64, mine.top)
-                    fin = option.data_fin
-                    length = option.length - fin
-                    start = option.subflow_sequence
-                    if length > 0 or not fin:
-                        near = moment.own.top
-                        start = unwrap32(start, near)
-                    moment.mapping = Mapping(start, data, max(0, length), fin, option.checksum, moment.frame)
-                if option.data_ack is not None:
-                    near = theirs.acked if theirs.acked is not None else 1
-                    moment.data_ack = _offset(theirs, option.data_ack, option.data_ack_64, near)
-            elif isinstance(option, MpCapable):
-                moment.capable = option
-                if option.data_length is not None and moment.mapping is None:
-                    moment.mapping = Mapping(1, 1, option.data_length, False, option.checksum, moment.frame)
+            if isinstance(option, Timestamps):
+                moment.stamps = option
+            elif isinstance(option, MptcpOption):
+                moment.options = (*moment.options, option)
+                if isinstance(option, Dss):
+                    self._read_dss(moment, option)
+                elif isinstance(option, MpCapable):
+                    moment.capable = option
+                    if option.data_length is not None and moment.mapping is None:
+                        length, total = option.data_length, option.checksum
+                        moment.mapping = Mapping(1, 1, length, False, total, moment.frame)
+            elif isinstance(option, Sack):
+                moment.sack = option
+            elif isinstance(option, MaximumSegmentSize | WindowScale | SackPermitted):
+                moment.syn_option = option
+
+    @staticmethod
+    def _read_dss(moment: Moment, option: Dss) -> None:
+        if moment.dss is not None:
+            return
+        moment.dss = option
+        connection = moment.connection
+        mine, theirs = (connection.own, connection.peer) if moment.sent else (connection.peer, connection.own)
+        if option.dsn is not None:
+            fin = option.data_fin
+            length = option.length - fin
+            start = option.subflow_sequence
+            if length > 0 or not fin:
+                start = unwrap32(start, moment.own.top)
+            data = _offset(mine, option.dsn, option.dsn_64, mine.top)
+            moment.mapping = Mapping(start, data, max(0, length), fin, option.checksum, moment.frame)
+        if option.data_ack is not None:
+            near = theirs.acked if theirs.acked is not None else 1
+            moment.data_ack = _offset(theirs, option.data_ack, option.data_ack_64, near)
 
     @staticmethod
     def _take_syn(moment: Moment, half: Half) -> None:
@@ -273,8 +295,7 @@ class HostTrace:
         if ack > other.top:
             return
         if ack > other.acked:
-            if not moment.sent:
-                signals.take_progress(moment, ack)
+            signals.take_progress(moment, ack)
             other.acked = ack
             other.waiting = moment.time
             other.mapped.forget(min(ack, other.mapped.taken.front))

@@ -76,7 +76,7 @@ class Mapping:
 class Mapped:
     """What one direction of a subflow declared, as long as it can matter, and what came of it."""
 
-    __slots__ = ("_starts", "broken_at", "found", "infinite", "taken", "unmapped")
+    __slots__ = ("_starts", "broken_at", "found", "infinite", "lacked", "taken", "unmapped")
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -87,6 +87,8 @@ class Mapped:
         """The octets of the subflow that came."""
         self.unmapped: list[tuple[int, bytes]] = []
         """Octets that came before a mapping of theirs."""
+        self.lacked = False
+        """Whether any did."""
         self.broken_at: Mapping | None = None
         """The mapping whose checksum was the first to be wrong: nothing after it can be trusted."""
 
@@ -188,8 +190,10 @@ class Mapped:
             if mapping is None:
                 if self.infinite is not None and self.infinite.start <= at:
                     pieces.append((self.infinite, at, end))
-                elif len(self.unmapped) < KEPT:
-                    self.unmapped.append((at, octets[at - start :]))
+                else:
+                    self.lacked = True
+                    if len(self.unmapped) < KEPT:
+                        self.unmapped.append((at, octets[at - start :]))
                 break
             until = min(end, mapping.end)
             if mapping.checksum is not None:

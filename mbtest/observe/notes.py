@@ -18,6 +18,8 @@ class Note(NamedTuple):
     frame: int
     time: int
     connection: int
+    subflow: int
+    """From 1, in the order in which the host saw them begin."""
     words: str
 
 
@@ -27,4 +29,6 @@ def note(host: HostTrace, moment: Moment, words: str, *, found: bool = False) ->
     found: it is something that the host finds out, so that what it received counts as well.
     """
     if (moment.sent or found) and len(host.notes) < KEPT_NOTES:
-        host.notes.append(Note(moment.frame, moment.time, moment.connection.number, words))
+        connection = moment.connection
+        subflow = connection.subflows.index(moment.subflow) + 1
+        host.notes.append(Note(moment.frame, moment.time, connection.number, subflow, words))

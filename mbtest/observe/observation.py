@@ -41,6 +41,7 @@ class Observation:
             except WireError:
                 self.undecodable += 1
                 return
+        packet = self.trace.whole(packet, side, sender)
         if isinstance(packet, Segment):
             self.hosts[side].add(frame, time, path, packet, side == sender)
         self.trace.take(frame, time, path, side, sender, packet)

@@ -63,6 +63,8 @@ class Written(NamedTuple):
 def owed(trace: Trace, now: int | None = None, written: Mapping[str, Written] | None = None) -> list[Owing]:
     """Return what is owed on connections that are not over, what is owed longest first.
 
+    A connection all of whose subflows ended is over, unless `written` shows that it was not done.
+
     now: the moment that is asked about, on the clock of the capture; the last packet's where it is None.
     written: by host, of the application on the first connection, for what a host was given and never sent.
     """
@@ -70,15 +72,13 @@ def owed(trace: Trace, now: int | None = None, written: Mapping[str, Written] | 
     found = []
     for host in trace.hosts.values():
         for connection in host.connections:
-            if connection.closed_at is not None and connection.closed_at <= until:
-                continue
             one = None
             if written is not None and connection is host.connections[0]:
                 one = written.get(host.role)
-            found += [
-                item._replace(waited=max(0, until - item.since))
-                for item in _Debtor(host, connection, one).all()
-            ]
+            debtor = _Debtor(host, connection, one)
+            is_closed = connection.closed_at is not None and connection.closed_at <= until
+            owing = debtor.without_subflows() if is_closed else debtor.all()
+            found += [item._replace(waited=max(0, until - item.since)) for item in owing]
     return sorted(found, key=lambda item: (item.since, item.frame, item.who))
 
 
@@ -113,11 +113,24 @@ class _Debtor:
             yield from self._after_failure()
         elif connection.path_broken is not None and connection.own.acked is None:
             words = "a fallback to regular TCP, as its first data was acknowledged without a Data ACK"
-            yield self.owes(words, connection.path_broken, NO_TIMER, "RFC 8684 §3.7")
+            yield self.owes(words, connection.path_broken.time, NO_TIMER, "RFC 8684 §3.7")
         elif connection.own.top > (connection.own.acked or 1):
             yield from self._not_data_acked()
         else:
             yield from self._unsent()
+
+    def without_subflows(self) -> Iterator[Owing]:
+        """Give what is owed where all subflows ended, and the application wrote what was not delivered."""
+        connection, written = self.connection, self.written
+        if written is None or not connection.is_mptcp or connection.ended_at is not None:
+            return
+        if connection.fastclose_sent or connection.fastclose_received:
+            return
+        delivered = (connection.own.acked or 1) - 1
+        if written.octets > delivered:
+            words = f"a new subflow for octets {delivered + 1} to {written.octets}, as all have ended"
+            timer = "its timeout of a connection without subflows"
+            yield self.owes(words, connection.closed_at or 0, timer, "RFC 8684 §3.3.3")
 
     def _duties(self) -> Iterator[Owing]:
         """Give what the host owes its peer in answer to something, and can still do."""
@@ -170,7 +183,8 @@ class _Debtor:
         unsent = list(self._unsent())
         if unsent or connection.own.top > (connection.own.acked or 1):
             words = "an infinite mapping, and regular TCP from there on, after MP_FAIL"
-            since = connection.fail_received_at or connection.own.waiting
+            failed = connection.fail_arrival
+            since = connection.own.waiting if failed is None else failed.time
             yield self.owes(words, since, NO_TIMER, "RFC 8684 §3.7", connection.fail_received or 0)
         yield from unsent
 

@@ -11,10 +11,10 @@ from mbtest.observe import handshakes
 from mbtest.observe.directions import Half
 from mbtest.observe.mappings import Mapping
 from mbtest.observe.notes import note
-from mbtest.observe.state import Connection, Duty, Fallback, Manner, Mode, Moment, Owed
+from mbtest.observe.ranges import unwrap64
+from mbtest.observe.state import Arrival, Connection, Duty, Fallback, Manner, Mode, Moment, Owed
 from mbtest.wire import (
     RST,
-    SYN,
     AddAddr,
     MpCapable,
     MpFail,
@@ -36,12 +36,12 @@ KEPT_FAILURES = 8
 
 def take(host: HostTrace, moment: Moment, option: MptcpOption) -> None:
     """Take in one MPTCP option."""
-    if isinstance(option, MpCapable):
+    if option is moment.dss:
+        _take_dss(moment)
+    elif isinstance(option, MpCapable):
         handshakes.take_capable(host, moment, option)
     elif isinstance(option, MpJoin):
         handshakes.take_join(host, moment, option)
-    elif option is moment.dss:
-        _take_dss(moment)
     elif isinstance(option, AddAddr):
         _take_address(host, moment, option)
     elif isinstance(option, RemoveAddr):
@@ -54,12 +54,10 @@ def take(host: HostTrace, moment: Moment, option: MptcpOption) -> None:
     elif isinstance(option, MpFastclose):
         _take_fastclose(host, moment, option)
     elif isinstance(option, MpPrio):
-        moment.own.backup = option.backup
+        moment.own.backup, moment.own.backup_at = option.backup, moment.time
         note(host, moment, option_words(option))
     elif isinstance(option, MpTcprst):
         note(host, moment, option_words(option))
-    if not moment.flags & SYN:
-        moment.own.mptcp = True
 
 
 # -- Data ----------------------------------------------------------------------------------------------------
@@ -80,13 +78,15 @@ def _take_dss(moment: Moment) -> None:
         return
     stream = connection.peer if moment.sent else connection.own
     if stream.acked is None or data_ack > stream.acked:
-        stream.acked = data_ack
+        stream.acked, stream.waiting = data_ack, moment.time
         if moment.sent:
             owed = connection.data_owed
             if owed is not None:
                 full = data_ack >= stream.arrived.front
                 connection.data_owed = None if full else owed._replace(frame=moment.frame, time=moment.time)
-        _end_of_data(connection, moment)
+    if stream.fin is not None and not stream.fin_acked and data_ack > stream.fin and not moment.late:
+        stream.fin_acked = True
+        _look_whether_ended(connection, moment)
     if moment.window >= 0 and not moment.flags & RST:
         edge = data_ack + moment.window
         if moment.sent:
@@ -96,13 +96,9 @@ def _take_dss(moment: Moment) -> None:
             connection.send_edge = edge
 
 
-def _end_of_data(connection: Connection, moment: Moment) -> None:
+def _look_whether_ended(connection: Connection, moment: Moment) -> None:
     """Look whether both DATA_FINs were acknowledged (RFC 8684 §3.3.3)."""
-    own, peer = connection.own, connection.peer
-    if connection.data_fin_acked or own.fin is None or peer.fin is None:
-        return
-    if (own.acked or 0) > own.fin and (peer.acked or 0) > peer.fin:
-        connection.data_fin_acked = True
+    if connection.own.fin_acked and connection.peer.fin_acked:
         connection.ended_at = moment.time
         for subflow in connection.subflows:
             if subflow.usable:
@@ -119,15 +115,28 @@ def take_mapping(host: HostTrace, moment: Moment, half: Half) -> None:
     end = mapping.data + mapping.length
     if mapping.fin and stream.fin is None:
         stream.fin, stream.fin_frame = end, moment.frame
-        note(host, moment, "DATA_FIN")
-    if moment.sent and mapping.length and end <= stream.top and mapping.start >= max(half.top, 1):
+        note(host, moment, f"DATA_FIN, octet {end}")
+    # A DATA_FIN can be told ahead of the data before it, so that `top` says nothing of that.
+    is_new_there = mapping.length and mapping.start >= max(half.top, 1)
+    if moment.sent and is_new_there and stream.arrived.has(mapping.data, end):
         connection.reinjections += 1
-    stream.top = max(stream.top, end + mapping.fin)
+    if end + mapping.fin > stream.top:
+        if (stream.acked or 1) >= stream.top:
+            stream.waiting = moment.time
+        stream.top = end + mapping.fin
     if mapping.fin and not mapping.length:
         _arrived(connection, moment, end, end + 1)
         return
+    if mapping.fin and _is_of_known(half, mapping):
+        _arrived(connection, moment, end, end + 1)
     if half.mapped.clash(mapping) is None:
         _pieces(host, moment, half, half.mapped.declare(mapping))
+
+
+def _is_of_known(half: Half, mapping: Mapping) -> bool:
+    """Whether a mapping only adds a DATA_FIN: its octets have come, or have a mapping without one."""
+    known = half.mapped.same(mapping)
+    return half.mapped.taken.has(mapping.start, mapping.end) or (known is not None and not known.fin)
 
 
 def _take_infinite(host: HostTrace, moment: Moment, mapping: Mapping) -> None:
@@ -137,9 +146,13 @@ def _take_infinite(host: HostTrace, moment: Moment, mapping: Mapping) -> None:
         if connection.infinite_sent is None:
             connection.infinite_sent = moment.frame
             note(host, moment, f"infinite mapping from octet {mapping.data}")
-    elif connection.infinite_received is None:
-        connection.infinite_received, connection.infinite_time = moment.frame, moment.time
-        note(host, moment, f"infinite mapping from octet {mapping.data}")
+    else:
+        if connection.infinite_received is None:
+            connection.infinite_received = moment.frame
+            note(host, moment, f"infinite mapping from octet {mapping.data}")
+        in_order = moment.start <= moment.subflow.peer.mapped.taken.front
+        if connection.infinite_arrival is None and in_order and not moment.late:
+            connection.infinite_arrival = Arrival.of(moment)
     if connection.fallback is None:
         connection.fallback = Fallback(moment.frame, moment.time, manner, mapping.data)
         connection.data_owed = None
@@ -192,34 +205,39 @@ def _pieces(host: HostTrace, moment: Moment, half: Half, pieces: list[tuple[Mapp
                 host.judge.checked(host, moment, mapping)
         elif connection.fallback is None:
             connection.failures = [*connection.failures, mapping][-KEPT_FAILURES:]
+            connection.failed = min(mapping.data, connection.failed or mapping.data)
             if half.mapped.broken_at is not None:
                 continue
             half.mapped.broken_at = mapping
-            note(host, moment, f"the checksum of octets {mapping.data} on is wrong", found=True)
+            last = mapping.data + mapping.length - 1
+            note(host, moment, f"the checksum of octets {mapping.data} to {last} is wrong", found=True)
             connection.owe(Duty.FAILURE, moment.frame, moment.time, moment.subflow.key)
 
 
 def _arrived(connection: Connection, moment: Moment, start: int, end: int) -> None:
-    stream = connection.own if moment.sent else connection.peer
-    front = stream.arrived.front
+    if moment.sent:
+        connection.own.arrived.add(start, end)
+        return
+    stream = connection.peer
     stream.arrived.add(start, end)
-    if not moment.sent and stream.arrived.front > front:
-        owes = (stream.acked or 0) < stream.arrived.front
-        if owes and connection.data_owed is None and connection.is_mptcp:
-            connection.data_owed = Owed(Duty.DATA_ACK, moment.frame, moment.time)
+    owes = (stream.acked or 0) < stream.arrived.front
+    if owes and connection.data_owed is None and not moment.late and connection.is_mptcp:
+        connection.data_owed = Owed(Duty.DATA_ACK, moment.frame, moment.time)
 
 
 def take_progress(moment: Moment, ack: int) -> None:
-    """Data that the host sent is acknowledged on a subflow, up to `ack` (RFC 8684 §3.7)."""
-    half, connection = moment.subflow.own, moment.connection
+    """Data is acknowledged on a subflow, up to `ack` (RFC 8684 §3.7)."""
+    half, connection = moment.other, moment.connection
     if ack <= 1 or half.data_acked or (half.fin is not None and half.acked <= 1 and ack == half.fin + 1 == 2):
         return
     if moment.data_ack is not None:
         half.data_acked = True
         return
+    if moment.sent:
+        return
     first = moment.subflow.kind == "initial" and connection.own.acked is None and not connection.joins_seen
     if first and connection.is_mptcp and half.segments and connection.path_broken is None:
-        connection.path_broken = moment.time
+        connection.path_broken = Arrival.of(moment)
 
 
 # -- Addresses, failures, ends -------------------------------------------------------------------------------
@@ -242,14 +260,13 @@ def _take_address(host: HostTrace, moment: Moment, option: AddAddr) -> None:
     )
     if right != option.hmac:
         note(host, moment, f"{option_words(option)}, whose HMAC is wrong", found=True)
+        connection.misannounced.add(subject)
         return
     if subject not in connection.announced:
         note(host, moment, option_words(option))
     connection.announced[subject] = option
     connection.peer_addresses.add((option.address, option.port or 0))
-    # A late one is outside of the window: TCP's checks come first, and it is not acted upon (§3.4.1).
-    late = moment.start < moment.subflow.peer.mapped.taken.front
-    if connection.is_mptcp and not late:
+    if connection.is_mptcp and not moment.late:
         connection.owe(Duty.ECHO, moment.frame, moment.time, subject)
 
 
@@ -257,20 +274,24 @@ def _take_fail(host: HostTrace, moment: Moment, option: MpFail) -> None:
     connection = moment.connection
     reset = bool(moment.flags & RST)
     stream = connection.peer if moment.sent else connection.own
-    note(host, moment, f"MP_FAIL{' on a RST' if reset else ''}")
+    failed = None
+    if stream.base is not None and stream.wide:
+        failed = unwrap64(option.dsn - stream.base, stream.arrived.front)
+    named = "" if failed is None else f", octet {failed}"
+    note(host, moment, f"MP_FAIL{' on a RST' if reset else ''}{named}")
     if moment.sent:
         connection.settle(Duty.FAIL_ANSWER)
         connection.settle(Duty.FAILURE)
         if connection.fail_frame is None:
-            connection.fail_frame, connection.fail_time = moment.frame, moment.time
-        if not reset and stream.base is not None and connection.fail_sent is None:
-            near = stream.arrived.front
-            wire = option.dsn - stream.base
-            connection.fail_sent = near + ((wire - near + (1 << 63)) % (1 << 64)) - (1 << 63)
+            connection.fail_frame = moment.frame
+        if not reset and connection.fail_sent is None:
+            connection.fail_sent = failed
         return
     if not reset and connection.fail_received is None:
         connection.fail_received = moment.frame
-        connection.infinite_time = connection.infinite_time or moment.time
+    if not reset and not moment.late:
+        if connection.fail_arrival is None:
+            connection.fail_arrival = Arrival.of(moment)
         if connection.fail_frame is None:
             connection.owe(Duty.FAIL_ANSWER, moment.frame, moment.time)
 
@@ -282,7 +303,7 @@ def _take_fastclose(host: HostTrace, moment: Moment, option: MpFastclose) -> Non
         connection.fastclose_sent = connection.fastclose_sent or moment.frame
     else:
         connection.fastclose_received = connection.fastclose_received or moment.frame
-        if option.receiver_key == connection.key and not moment.flags & RST:
+        if option.receiver_key == connection.key and not moment.flags & RST and not moment.late:
             connection.owe(Duty.FAST_RESET, moment.frame, moment.time, moment.subflow.key)
 
 
@@ -290,8 +311,11 @@ def take_reset(host: HostTrace, moment: Moment) -> None:
     """Take in the first RST of a direction."""
     note(host, moment, "RST")
     connection = moment.connection
-    for duty in (Duty.RESET, Duty.FAILURE, Duty.FAST_RESET, Duty.JOIN_ACK, Duty.JOIN_HMAC, Duty.FIN):
+    for duty in (Duty.RESET, Duty.FAST_RESET, Duty.JOIN_ACK, Duty.JOIN_HMAC, Duty.FIN):
         connection.settle(duty, moment.subflow.key)
+    if moment.subflow.own.fin is None:
+        # After a FIN it is no answer to anything, but the RST of a port that is closed.
+        connection.settle(Duty.FAILURE, moment.subflow.key)
     _look_whether_closed(moment)
 
 

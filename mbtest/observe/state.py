@@ -6,12 +6,13 @@ Offsets do not wrap: see `mappings`. What a capture does not show is None.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from mbtest.observe.directions import Half, Stream
 from mbtest.observe.mappings import Mapping
-from mbtest.wire import AddAddr, Dss, MpCapable, MptcpOption, Segment
+from mbtest.wire import AddAddr, Dss, MpCapable, MptcpOption, Sack, Segment, TcpOption, Timestamps
 
 
 class Mode(enum.Enum):
@@ -66,6 +67,10 @@ class Owed(NamedTuple):
     frame: int
     time: int
     subject: object = None
+
+
+PATIENCE = 1_000_000
+"""Microseconds after which a host has taken in what reached it, however busy its machine is."""
 
 
 class Subflow:
@@ -131,6 +136,16 @@ class Subflow:
         return bool(own.rst or peer.rst) or (own.fin is not None and peer.fin is not None)
 
     @property
+    def is_settled(self) -> bool:
+        """Whether the host knows how its handshake ended."""
+        return self.first_peer is not None and (self.answered or self.kind != "join" or not self.opened_here)
+
+    @property
+    def lacks_proof(self) -> bool:
+        """Whether the third ACK came without MP_CAPABLE: the listener is regular TCP then (RFC 8684 §3.1)."""
+        return self.first_peer is False and self.kind == "initial" and self.opened_here is False
+
+    @property
     def established(self) -> bool:
         """Whether data may be sent on it (RFC 8684 §3.2)."""
         if self.kind != "join":
@@ -153,13 +168,14 @@ class Connection:
         "checksum",
         "checksums_checked",
         "closed_at",
-        "data_fin_acked",
         "data_owed",
+        "doubtful",
         "ended_at",
+        "fail_arrival",
         "fail_frame",
         "fail_received",
         "fail_sent",
-        "fail_time",
+        "failed",
         "failures",
         "fallback",
         "fastclose_received",
@@ -168,12 +184,13 @@ class Connection:
         "handshake",
         "ids",
         "ids_removed",
+        "infinite_arrival",
         "infinite_received",
         "infinite_sent",
-        "infinite_time",
         "joins_seen",
         "key",
         "last_time",
+        "misannounced",
         "mode",
         "narrow_seen",
         "no_join",
@@ -224,18 +241,24 @@ class Connection:
         self.ids_removed: set[int] = set()
         self.announced: dict[tuple[int, IPv4Address | IPv6Address, int | None], AddAddr] = {}
         """What the peer announced, and the host may echo."""
+        self.misannounced: set[tuple[int, IPv4Address | IPv6Address, int | None]] = set()
+        """What came with a wrong HMAC."""
         self.peer_addresses: set[tuple[IPv4Address | IPv6Address, int]] = set()
         """Addresses with ports that the peer announced."""
         self.fail_sent: int | None = None
         """The lowest offset in the peer's stream that MP_FAIL named outside a RST, with no subflow left."""
-        self.fail_time: int | None = None
         self.fail_received: int | None = None
         """The frame of the peer's first MP_FAIL outside a RST."""
+        self.fail_arrival: Arrival | None = None
+        """The first MP_FAIL outside a RST that came in time for TCP."""
         self.failures: list[Mapping] = []
         """Mappings that reached the host with a wrong checksum, the latest few."""
+        self.failed: int | None = None
+        """The lowest offset in the peer's stream of any that did."""
         self.infinite_sent: int | None = None
         self.infinite_received: int | None = None
-        self.infinite_time: int | None = None
+        self.infinite_arrival: Arrival | None = None
+        """The first infinite mapping of the peer's that came in order and in time for TCP."""
         self.fastclose_sent: int | None = None
         self.fastclose_received: int | None = None
         self.owed: list[Owed] = []
@@ -243,7 +266,6 @@ class Connection:
         """The highest right edge of the data window that the host granted."""
         self.send_edge: int | None = None
         """The highest right edge of the data window that was granted to the host."""
-        self.data_fin_acked = False
         self.ended_at: int | None = None
         """When both DATA_FINs were acknowledged."""
         self.reinjections = 0
@@ -260,10 +282,12 @@ class Connection:
         """The first MP_FAIL that the host sent."""
         self.capable_sent = False
         """Whether the host sent MP_CAPABLE with both keys."""
+        self.doubtful = False
+        """Whether the handshake reached the host changed: it has to stop speaking MPTCP (RFC 8684 §3.1)."""
         self.handshake = True
         """Whether the capture has the connection's first SYN."""
-        self.path_broken: int | None = None
-        """When data was acknowledged without a Data ACK, before any was (RFC 8684 §3.7)."""
+        self.path_broken: Arrival | None = None
+        """Data was acknowledged without a Data ACK, before any was (RFC 8684 §3.7)."""
 
     def owe(self, duty: Duty, frame: int, time: int, subject: object = None) -> None:
         """Write down what the host owes, unless it owes it already."""
@@ -282,32 +306,60 @@ class Connection:
     @property
     def is_mptcp(self) -> bool:
         """Whether the host has to speak MPTCP on it."""
-        return self.mode is Mode.MPTCP and self.fallback is None
+        return self.mode is Mode.MPTCP and self.fallback is None and not self.doubtful
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the host has sent its DATA_FIN, or MP_FASTCLOSE."""
+        return self.own.fin is not None or self.fastclose_sent is not None
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether anything happened that makes it regular TCP, or may."""
+        if self.fallback is not None or self.failed is not None or self.path_broken is not None:
+            return True
+        return self.fail_received is not None
+
+    @property
+    def is_tcp_to_peer(self) -> bool:
+        """Whether the peer has shown itself to be regular TCP, to what the host has to become as well."""
+        first = self.subflows[0]
+        return first.lacks_proof or first.peer.plain is not None or self.infinite_received is not None
+
+    @property
+    def may_be_tcp(self) -> bool:
+        """Whether the host has had any reason to become regular TCP."""
+        failed = self.fail_received is not None or self.path_broken is not None
+        return failed or self.infinite_sent is not None or self.doubtful or self.is_tcp_to_peer
 
 
 class Moment:
     """A segment at the host's side, with what it says in terms of the state before it."""
 
-    __slots__ = (
-        "ack",
-        "capable",
-        "connection",
-        "data_ack",
-        "dss",
-        "flags",
-        "frame",
-        "mapping",
-        "options",
-        "segment",
-        "sent",
-        "size",
-        "start",
-        "subflow",
-        "time",
-        "window",
-    )  # fmt: skip
+    # One is made for each segment: what most of them lack is found in the class.
+    ack: int | None = None
+    """What it acknowledges, as an offset of the other direction; None without the control bit."""
+    window = 0
+    """In octets."""
+    late = False
+    """Whether all that it has had come before, or lies beyond the window: TCP drops such a segment.
 
-    def __init__(self, frame: int, time: int, segment: Segment, sent: bool, subflow: Subflow) -> None:
+    RFC 9293 §3.10.7.4. Stacks differ in how strict they are: it may be acted upon, and need not.
+    """
+    options: Sequence[MptcpOption] = ()
+    dss: Dss | None = None
+    capable: MpCapable | None = None
+    mapping: Mapping | None = None
+    data_ack: int | None = None
+    """As an offset in the other direction's stream."""
+    stamps: Timestamps | None = None
+    sack: Sack | None = None
+    syn_option: TcpOption | None = None
+    """An option that only SYNs have."""
+
+    def __init__(
+        self, frame: int, time: int, segment: Segment, sent: bool, subflow: Subflow, flags: int
+    ) -> None:
         """Begin without options."""
         self.frame = frame
         self.time = time
@@ -315,20 +367,10 @@ class Moment:
         self.sent = sent
         self.subflow = subflow
         self.connection = subflow.connection
-        self.flags = 0
+        self.flags = flags
         self.start = 0
         """The offset of the first octet on the subflow."""
-        self.size = segment.payload_length
-        self.ack: int | None = None
-        """What it acknowledges, as an offset of the other direction; None without the control bit."""
-        self.window = 0
-        """In octets."""
-        self.options: list[MptcpOption] = []
-        self.dss: Dss | None = None
-        self.capable: MpCapable | None = None
-        self.mapping: Mapping | None = None
-        self.data_ack: int | None = None
-        """As an offset in the other direction's stream."""
+        self.size = segment.end - segment.payload_offset
 
     @property
     def own(self) -> Half:
@@ -339,3 +381,36 @@ class Moment:
     def other(self) -> Half:
         """The other direction."""
         return self.subflow.peer if self.sent else self.subflow.own
+
+
+class Arrival(NamedTuple):
+    """A segment that reached a host, of which it is asked later whether the host has taken it in."""
+
+    frame: int
+    time: int
+    subflow: Subflow
+    top: int
+    """One past the last octet of the subflow that had come then."""
+    stamp: int | None
+    """The value of its timestamps."""
+
+    @classmethod
+    def of(cls, moment: Moment) -> Self:
+        """Take note of a segment that is being taken in."""
+        stamp = None if moment.stamps is None else moment.stamps.value
+        top = max(moment.subflow.peer.top, moment.start + moment.size)
+        return cls(moment.frame, moment.time, moment.subflow, top, stamp)
+
+    def is_known(self, moment: Moment) -> bool:
+        """Whether a segment that the host sends shows that it has.
+
+        It acknowledges data that came later, or echoes a later timestamp; else the time tells.
+        """
+        if moment.subflow is self.subflow:
+            if moment.ack is not None and moment.ack > self.top:
+                return True
+            if self.stamp is not None and moment.stamps is not None:
+                later = (moment.stamps.echo - self.stamp) & 0xFFFF_FFFF
+                if 0 < later < 0x8000_0000:
+                    return True
+        return moment.time - self.time >= PATIENCE

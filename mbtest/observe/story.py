@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from mbtest.observe.host import HostTrace
-from mbtest.observe.rules.duties import overdue
-from mbtest.observe.state import Connection, Duty
+from mbtest.observe.notes import Note
+from mbtest.observe.owed import Owing, owed
+from mbtest.observe.state import Connection
 from mbtest.observe.trace import CLIENT, SERVER, Trace
 
 STALL = 1_000_000
-"""Microseconds without any acknowledgement after which data counts as stalled."""
+"""Microseconds from which on it is told how long something is owed."""
 
 
 class Line(NamedTuple):
@@ -36,6 +36,7 @@ class Story(NamedTuple):
 def stories(trace: Trace) -> list[Story]:
     """Return what happened on each connection, in the order in which they began."""
     told: list[Story] = []
+    stalled = owed(trace)
     seen: set[int] = set()
     client, server = trace.hosts.get(CLIENT), trace.hosts.get(SERVER)
     for host in (client, server):
@@ -46,12 +47,17 @@ def stories(trace: Trace) -> list[Story]:
             seen.add(id(connection))
             if other is not None:
                 seen.add(id(other))
-            told.append(_story(trace, host, connection, other, len(told) + 1))
+            told.append(_story(trace, host, connection, other, len(told) + 1, stalled))
     return told
 
 
 def _story(
-    trace: Trace, host: HostTrace, connection: Connection, other: Connection | None, number: int
+    trace: Trace,
+    host: HostTrace,
+    connection: Connection,
+    other: Connection | None,
+    number: int,
+    stalled: list[Owing],
 ) -> Story:
     began = trace.began or 0
     lines = []
@@ -67,16 +73,23 @@ def _story(
     }
     for who, one in pairs:
         lines += [
-            Line(note.frame, note.time - began, who.role, note.words)
+            Line(note.frame, note.time - began, who.role, note.words + _where(note, one))
             for note in who.notes
             if note.connection == one.number
         ]
         facts[who.role] = _facts(one)
-        lines += _stalls(who, one, trace.now, began)
+        lines += [
+            _stall(item, began) for item in stalled if (item.who, item.connection) == (who.role, one.number)
+        ]
     _key_facts(facts, connection)
     lines.sort(key=lambda line: (line.time, line.frame))
     first = connection.subflows[0]
     return Story(number, f"{first.name}" + (f" on {first.path}" if first.path else ""), facts, lines)
+
+
+def _where(note: Note, connection: Connection) -> str:
+    """Say on which subflow something was, where there are several and it is not the first."""
+    return f", subflow {note.subflow}" if len(connection.subflows) > 1 and note.subflow > 1 else ""
 
 
 def _key_facts(facts: dict[str, object], connection: Connection) -> None:
@@ -109,18 +122,6 @@ def _facts(connection: Connection) -> dict[str, object]:
     return facts
 
 
-def _stalls(host: HostTrace, connection: Connection, now: int, began: int) -> Iterator[Line]:
-    """Give what is owed at the end, by whom, and since when."""
-    for duty in Duty:
-        for number, frame, time, words in overdue(host, now, duty):
-            if number == connection.number:
-                yield Line(frame, time - began, host.role, words)
-    for subflow in connection.subflows:
-        own = subflow.own
-        if subflow.closed or own.top <= own.acked or now - own.waiting < STALL:
-            continue
-        waited = (now - own.waiting) / 1e6
-        words = (
-            f"octets {own.acked} to {own.top - 1} of {subflow.name} are not acknowledged for {waited:.1f} s"
-        )
-        yield Line(0, own.waiting - began, host.role, words)
+def _stall(one: Owing, began: int) -> Line:
+    long = f"for {one.waited / 1e6:.1f} s" if one.waited >= STALL else "when the capture ends"
+    return Line(one.frame, one.since - began, one.who, f"owes {one.words} {long}; {one.timer} would move it")

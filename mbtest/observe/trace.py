@@ -1,8 +1,8 @@
 """A capture as two hosts saw it: from both sides of the boxes, or from one point.
 
 With two capture points each host is followed at its own side: what it sent before any box touched it, what
-it received after all of them. With one, both are followed there; what reached them, and when, is known only of
-the host at which that point is said to be.
+it received after all of them. With one, both are followed there; what reached them, and when, is known only
+of the host at which that point is said to be.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from mbtest.observe.compare import Transit
 from mbtest.observe.host import HostTrace, Judge
 from mbtest.observe.state import Connection
 from mbtest.wire import ACK, SYN, MpJoinSyn, Packet, Segment, WireError, decode
+from mbtest.wire.fragments import Defragmenter
+from mbtest.wire.ip import FRAGMENT
 from mbtest.wire.keys import token
 
 CLIENT: Final = "client"
@@ -41,6 +43,7 @@ class Trace:
         self.now = 0
         self.two_points = False
         self.transit = Transit()
+        self._fragments: dict[tuple[str | None, str | None], Defragmenter] = {}
         self._roles: dict[tuple[bytes, bytes], str] = {}
         """Who sends what a flow's first end sends, where there is one capture point."""
 
@@ -58,7 +61,18 @@ class Trace:
             self._count(time)
             self.undecodable += 1
             return
-        self.take(number, time, path, side, sender, packet)
+        self.take(number, time, path, side, sender, self.whole(packet, side, sender))
+
+    def whole(self, packet: Packet, side: str | None, sender: str | None) -> Packet:
+        """Return the packet that a fragment completes where it was captured, all else as it is."""
+        if packet.protocol != FRAGMENT:
+            return packet
+        fragments = self._fragments.setdefault((side, sender), Defragmenter())
+        try:
+            return fragments.complete(packet) or packet
+        except WireError:
+            self.undecodable += 1
+            return packet
 
     def take(
         self, number: int, time: int, path: str, side: str | None, sender: str | None, segment: Packet
@@ -69,7 +83,7 @@ class Trace:
             self.others += 1
             return
         if sender is None:
-            sender = self._sender(segment)
+            sender = self.sender(segment)
         if side is not None:
             self.two_points = True
             self._host(side, exact=True).add(number, time, path, segment, side == sender)
@@ -90,8 +104,11 @@ class Trace:
             host = self.hosts[role] = HostTrace(role, exact, self.judge)
         return host
 
-    def _sender(self, segment: Segment) -> str:
-        """Return who sent a segment, by who opened its flow: the opener of a connection is the client."""
+    def sender(self, segment: Segment) -> str:
+        """Return who sent a segment, by who opened its flow: the opener of a connection is the client.
+
+        To be asked about segments in the order of capture.
+        """
         source, destination = segment.flow
         opens = segment.flags & (SYN | ACK) == SYN
         known = self._roles.get((source, destination))

@@ -3,6 +3,9 @@
 // nodes and attribute values, never markup.
 
 const WORDS = JSON.parse(document.getElementById("words").textContent);
+const WITNESS = "witness"; // the rule of findings on which a stack and its packets contradict each other
+const LEVELS = ["MUST", "SHOULD", "MAY"];
+const MOST_CITED = 6; // frames in the line below a verdict
 const UNEVENTFUL_GAP = 100000; // microseconds between two rows that are worth a line of their own
 const FATES = {
   changed: ["◆", "changed by the boxes"],
@@ -29,11 +32,16 @@ function number(value) {
   return value === null || value === undefined ? "" : value.toLocaleString("en").replaceAll(",", "\u202f");
 }
 
-async function unpack(index) {
-  const packed = atob(document.getElementById(`packed-${index}`).textContent);
+function counted(count, noun) {
+  return `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+// The runs of a case are packed together.
+async function unpack({ packed: number, place }) {
+  const packed = atob(document.getElementById(`packed-${number}`).textContent);
   const bytes = Uint8Array.from(packed, (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return JSON.parse(await new Response(stream).text());
+  return JSON.parse(await new Response(stream).text())[place];
 }
 
 function table(kind, head, rows) {
@@ -75,30 +83,101 @@ function command(text) {
   return element("div", { class: "command" }, element("pre", {}, code), button);
 }
 
-function evidence(item, linkTo) {
+// The words of a verdict name frames; where the ladder is here, they lead to it.
+function linked(text, links) {
+  if (!links.frame) return [text];
+  return text.split(/\b(frame \d+)/).map((part, place) => (place % 2
+    ? element("a", { href: links.frame(Number(part.slice(6))), class: "frame-link" }, part) : part));
+}
+
+function evidence(item, links) {
   if (!item.frame) return element("li", {}, item.words);
-  return element("li", {}, element("a", { href: linkTo(item.frame), class: "frame-link" }, `frame ${item.frame}`),
-    item.words ? ` ${item.words}` : "");
+  return element("li", {}, linked(`frame ${item.frame}`, links), item.words ? ` ${item.words}` : "");
 }
 
-function findings(run, linkTo) {
-  if (!run.findings.length) return null;
-  return section("Expected and seen", element("ol", { class: "findings" }, run.findings.map((finding) =>
-    element("li", { class: finding.met ? "met" : "unmet" },
-      element("span", { class: "symbol", title: finding.met ? "met" : "not met" }, finding.met ? "✓" : "✗",
-        element("span", { class: "visually-hidden" }, finding.met ? " met" : " not met")),
-      element("div", {},
-        element("p", { class: "expected" }, finding.expected, " ",
-          element("span", { class: "level" }, [finding.level, finding.requirement].filter(Boolean).join(" · "))),
-        element("p", { class: "actual" }, finding.actual),
-        finding.evidence.length
-          ? element("ul", { class: "evidence" }, finding.evidence.map((item) => evidence(item, linkTo))) : null)))));
+function host(run, role) {
+  return `${role} (${run[role]})`;
 }
 
-function boxes(run) {
+// A rule's words begin with the host that broke it; here its stack is named besides.
+function seen(run, finding) {
+  const { who, actual } = finding;
+  if (who && actual.startsWith(`${who}: `)) return [element("b", {}, host(run, who)), actual.slice(who.length)];
+  return [actual];
+}
+
+function findingItem(run, finding, links) {
+  const contradicts = finding.rule === WITNESS;
+  const [kind, symbol, words] = finding.met ? ["met", "✓", "met"] : contradicts ? ["contradicts", "≠", "contradicts"] : ["unmet", "✗", "not met"];
+  const source = [finding.clause, contradicts ? "" : finding.level, contradicts ? "" : finding.rule || finding.requirement].filter(Boolean).join(" · ");
+  const frames = finding.evidence.filter((item) => item.frame).length;
+  const times = finding.count > 1 ? `${number(finding.count)} times${frames && frames < finding.count ? `; the first${frames > 1 ? ` ${frames}` : ""}:` : ""}` : "";
+  const blame = !finding.met && !finding.rule && finding.who ? `to blame: ${host(run, finding.who)}` : "";
+  return element("li", { class: kind },
+    element("span", { class: "symbol", title: words }, symbol, element("span", { class: "visually-hidden" }, ` ${words}`)),
+    element("div", {},
+      element("p", { class: "expected" }, finding.expected, " ", element("span", { class: "level" }, source)),
+      element("p", { class: "actual" }, seen(run, finding)),
+      blame || times ? element("p", { class: "quiet" }, [blame, times].filter(Boolean).join("; ")) : null,
+      finding.evidence.length ? element("ul", { class: "evidence" }, finding.evidence.map((item) => evidence(item, links))) : null));
+}
+
+function findings(run, links) {
+  const part = (title, chosen, note) => {
+    const some = run.findings.filter(chosen);
+    return some.length ? section(title, note ? element("p", { class: "quiet" }, note) : null,
+      element("ol", { class: "findings" }, some.map((finding) => findingItem(run, finding, links)))) : null;
+  };
+  const notes = run.findings.filter((finding) => !finding.expected && !finding.rule);
+  return [
+    part("Rules that were broken", (finding) => finding.rule && finding.rule !== WITNESS,
+      "They hold in every case, whatever it expects."),
+    part("Expected and seen", (finding) => !finding.rule && finding.expected),
+    notes.length ? section("What the stack chose", element("ul", {}, notes.map((note) => element("li", {}, note.actual)))) : null,
+    part("Contradictions", (finding) => finding.rule === WITNESS,
+      "A stack's own counters against its packets. No verdict depends on them."),
+  ].filter(Boolean);
+}
+
+// The findings that a verdict rests on: those missed of the highest level, or else all that were met.
+function deciding(run) {
+  const missed = run.findings.filter((finding) => !finding.met && finding.rule !== WITNESS);
+  for (const level of LEVELS) {
+    const some = missed.filter((finding) => finding.level === level);
+    if (some.length) return some;
+  }
+  return run.findings.filter((finding) => finding.met && finding.expected);
+}
+
+function grounds(run, links) {
+  const found = deciding(run);
+  const some = (values) => [...new Set(values.filter(Boolean))];
+  const clauses = some(found.flatMap((finding) => finding.clause.split(", ")));
+  const frames = some(found.flatMap((finding) => finding.evidence.map((item) => item.frame))).sort((one, other) => one - other);
+  const shown = frames.slice(0, MOST_CITED).flatMap((frame, place) => [place ? ", " : "", linked(`frame ${frame}`, links)]).flat();
+  const parts = [
+    [element("b", {}, run.level)], clauses.length ? [clauses.join(", ")] : [],
+    run.blame.length ? ["to blame: ", element("b", {}, run.blame.map((role) => host(run, role)).join(", "))] : [],
+    frames.length ? ["shown by ", ...shown, frames.length > MOST_CITED ? ` and ${frames.length - MOST_CITED} more` : ""] : [],
+  ].filter((part) => part.length);
+  return element("p", { class: "grounds" }, parts.flatMap((part, place) => (place ? [" · ", ...part] : part)));
+}
+
+function controls(run) {
+  if (!(run.controls || []).length) return null;
+  const without = { "pass-through": "without the boxes", "regular TCP": "regular TCP through the same boxes" };
+  return section("Controls", element("p", { class: "quiet" }, "The same run with something left out, which tells whose fault a failure is."),
+    element("ul", { class: "controls" }, run.controls.map((control) => element("li", {}, `${without[control.kind]}: `,
+      element("b", {}, control.outcome.replaceAll("_", " ")), `: ${control.reason}`))));
+}
+
+function boxes(run, links) {
   if (!run.boxes.length) return section("Boxes", element("p", { class: "quiet" }, "None on any path."));
-  return section("Boxes", table("plain", ["path", "box", numeric("packets acted on")],
-    run.boxes.map((use) => [use.path, element("code", {}, use.box), element("td", { class: "number" }, number(use.deeds))])));
+  return section("Boxes", table("plain", ["path", "box", numeric("packets acted on")], run.boxes.map((use) => {
+    const [name] = use.box.split("(", 1);
+    return [use.path, element("td", {}, links.box(name), element("code", {}, use.box.slice(name.length))),
+      element("td", { class: "number" }, number(use.deeds))];
+  })));
 }
 
 function streams(run) {
@@ -201,7 +280,9 @@ function line(row, part, before, after, words, context) {
     return numberCell(name, name === "length" ? "len" : name, value(before), out);
   });
   const flags = before && after && after.flags && before.flags !== after.flags ? `${before.flags} → ${after.flags}` : view.flags;
-  const made = element("tr", { class: `packet ${row.fate} sf-${(row.subflow || 0) % 5}`, id: `frame-${frames[0]}` },
+  const missed = frames.flatMap((frame) => (context.evidence.get(frame) || []).filter(({ finding }) => !finding.met));
+  const mark = missed.some(({ finding }) => finding.rule !== WITNESS) ? " marked" : missed.length ? " doubtful" : "";
+  const made = element("tr", { class: `packet ${row.fate}${mark} sf-${(row.subflow || 0) % 5}`, id: `frame-${frames[0]}` },
     element("td", { class: "when" }, open),
     element("td", { class: "frames" }, frames.join(" → ")),
     context.several ? element("td", { class: "subflow", title: row.path }, row.subflow ? String(row.subflow) : "") : null,
@@ -247,10 +328,13 @@ function notes(row, frames, context) {
   }
   const told = new Set();
   for (const frame of frames) for (const { finding, item } of context.evidence.get(frame) || []) {
-    const words = finding.met ? item.words : [`expected: ${finding.expected}`, item.words].filter(Boolean).join("; ");
+    const missed = finding.rule && finding.rule !== WITNESS
+      ? [`${finding.clause} ${finding.rule}`, item.words] : [finding.rule ? finding.expected : `expected: ${finding.expected}`, item.words];
+    const words = finding.met ? item.words : missed.filter(Boolean).join("; ");
     if (!words.length || told.has(String(words)) || (row.deeds || []).some((deed) => deed.includes(words))) continue;
     told.add(String(words));
-    found.push(element("p", { class: finding.met ? "shows" : "breach" }, `${finding.met ? "✓" : "✗"} ${words}`));
+    const [kind, symbol] = finding.met ? ["shows", "✓"] : finding.rule === WITNESS ? ["contradiction", "≠"] : ["breach", "✗"];
+    found.push(element("p", { class: kind }, `${symbol} ${words}`));
   }
   if (!told.size) for (const words of row.failures || []) found.push(element("p", { class: "breach" }, `✗ ${words}`));
   return found;
@@ -305,8 +389,16 @@ function elided(item, context) {
   return made;
 }
 
-function ladder(data, context) {
+function elsewhere(data, links) {
+  return section("Packets", element("p", {}, "The same case came to the same end with ",
+    element("a", { href: links.run(data.told_by) }, links.variant(data.told_by)), ", whose packets are told for all of them. Those of this run are in its ",
+    data.capture ? element("a", { href: data.capture, download: true }, "capture") : "capture", ", and ",
+    element("code", {}, "mbtest show"), " prints them."));
+}
+
+function ladder(data, context, links) {
   const { run } = data;
+  if (data.told_by) return elsewhere(data, links);
   const story = data.ladder;
   const problem = story.problem ? element("p", { class: "problem" }, story.problem) : null;
   const items = story.items || [];
@@ -340,8 +432,9 @@ function ladder(data, context) {
 
 // -- the page of a run ------------------------------------------------------------------------------
 
-function runPage(data, siblings, navigation, linkTo) {
+function runPage(data, siblings, navigation, linksTo) {
   const { run } = data;
+  const links = { ...linksTo, frame: (data.ladder.items || []).length ? linksTo.frame : null };
   const context = { lines: new Map(), folded: new Map(), evidence: new Map(), deeds: new Set(), before: null };
   for (const finding of run.findings) for (const item of finding.evidence) {
     if (item.frame) context.evidence.set(item.frame, [...(context.evidence.get(item.frame) || []), { finding, item }]);
@@ -353,11 +446,13 @@ function runPage(data, siblings, navigation, linkTo) {
       element("h2", {}, badge(run.verdict), element("span", { class: "outcome" }, `: ${data.outcome}`)),
       element("p", { class: "claim" }, element("code", {}, run.case), " ", run.title),
       element("p", { class: "facts-line" }, facts.join(" · ")),
-      element("p", { class: "reason" }, run.reason),
-      element("p", { class: "quiet" }, [run.level, ...run.requirements].join(" · "))),
+      run.reason.split(/; (?=expected: |broken: )/).map((part) => element("p", { class: "reason" }, linked(part, links))),
+      grounds(run, links),
+      run.requirements.length ? element("p", { class: "quiet" }, `tests ${run.requirements.join(", ")}`) : null),
     command(run.repeat),
-    element("div", { class: "parts" }, element("div", {}, findings(run, linkTo)), element("div", {}, boxes(run), streams(run))),
-    ladder(data, context), stacks(run),
+    element("div", { class: "parts" }, element("div", {}, findings(run, links)),
+      element("div", {}, boxes(run, links), controls(run), streams(run))),
+    ladder(data, context, links), stacks(run),
     siblings ? section("Other runs of this case", siblings) : null);
   function reveal(frame) {
     if (!context.lines.has(frame) && context.folded.has(frame)) context.folded.get(frame)();

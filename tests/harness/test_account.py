@@ -75,6 +75,18 @@ def test_given_up_is_not_refused():
     assert wire.capable_refused(client) == []
 
 
+def test_hosts_that_open_at_the_same_time_refuse_nothing_and_give_nothing_up():
+    talk = Talk()
+    talk.send("client", *SYN_OPTIONS, MpCapable(), flags=SYN)
+    talk.send("server", *SYN_OPTIONS, MpCapable(), flags=SYN)
+    for who in ("client", "server"):
+        talk.send(who, *SYN_OPTIONS, flags=SYN | ACK, seq=0)
+    talk.send("client")
+    client = account(talk, "client")
+    assert wire.capable_refused(client) == wire.capable_given_up(client) == []
+    assert len(wire.capable_opened(client)) == 1
+
+
 def test_a_third_ack_that_is_sent_again_after_a_wrong_one_proves_the_subflow():
     talk = Talk().established()
     flow = talk.join(until=2)
@@ -157,9 +169,10 @@ def test_the_last_word_is_a_dss_or_none():
     assert frames(wire.went_on_as_tcp(client)) == [len(talk.frames) - 1]
 
 
-def test_of_two_resets_that_cross_nobody_knows_which_came_first():
+@pytest.mark.parametrize("joined", [False, True])
+def test_of_two_resets_that_cross_nobody_knows_which_came_first(joined):
     talk = Talk().established()
-    flow = talk.join()
+    flow = talk.join() if joined else 0
     talk.reset("client", MpTcprst(1), flow=flow)
     talk.reset("server", MpTcprst(1), flow=flow)
     assert wire.was_reset_with_reason(account(talk, "client")) == []

@@ -50,6 +50,12 @@ def observe(talk):
     return observation
 
 
+@pytest.fixture(scope="module")
+def scenes():
+    """Return each conversation with what was to be seen of it, put together once."""
+    return [(scene := make(), observe(scene.talk)) for make in SCENES]
+
+
 def state(counted=(), knows=KNOWN, **more):
     counters = {GROUP + name: value for name, value in dict(counted).items() if value}
     return StackState(name="linux", counters=counters, knows=knows, **more)
@@ -175,17 +181,16 @@ def test_who_counts_right_is_not_contradicted(scene):
 
 
 @pytest.mark.parametrize("line", TABLE, ids=lambda line: f"{line.counter}-{line.comparison.name}")
-def test_each_line_catches_a_counter_that_is_off(line):
+def test_each_line_catches_a_counter_that_is_off(line, scenes):
     caught = [
         one
-        for make in SCENES
-        for scene in [make()]
+        for scene, seen in scenes
         for role in ("client", "server")
         for by in (1, -1)
         if (by == 1 and line.comparison is not AT_LEAST) or (by == -1 and line.comparison is not AT_MOST)
         if (wrong := {**getattr(scene, role)}) and line.counter in wrong
         if (wrong := wrong | {line.counter: wrong[line.counter] + by})
-        for one in found(scene, **{role: state(wrong)})
+        for one in contradictions(seen, {role: state(wrong)})
         if one.counter == line.counter and one.host == role and line.words in one.expected
     ]
     assert caught
@@ -259,6 +264,12 @@ def test_a_fallback_that_no_packet_shows():
     assert len(one.evidence) == 1
 
 
+def test_a_fallback_that_a_reset_left_no_time_to_show():
+    talk = Talk().established()
+    talk.reset("server")
+    assert found(Scene(talk, OPENED | {"MPCapableDataFallback": 1}, GRANTED)) == []
+
+
 def test_a_socket_that_says_tcp_while_its_packets_say_mptcp():
     (one,) = found(plain(), server=state(GRANTED, still_mptcp=False))
     assert (one.host, one.counter) == ("server", "still_mptcp")
@@ -314,6 +325,11 @@ def test_a_socket_that_is_further_on_than_its_packets_or_less_far(name, by):
         name, by > 0
     )
     assert [one.counter for one in contradicted] == [name] * impossible
+
+
+def test_a_connection_that_is_over_has_no_token():
+    gone = state(OPENED, still_mptcp=True, info={"token": 0})
+    assert found(plain(), client=gone) == []
 
 
 def test_octets_whose_checksum_is_wrong_are_not_there():

@@ -64,15 +64,15 @@ def test_a_flow_is_forgotten_after_silence_of_both_hosts() -> None:
     assert line.put(syn())
 
 
-def test_only_so_many_flows_pass_between_two_addresses() -> None:
+def test_only_so_many_flows_pass_between_two_hosts_by_whatever_addresses() -> None:
     line = Line(FilterByState(most=1))
     assert line.put(syn())
     assert line.put(syn())  # again
     second = syn(40001)
     assert line.put(second) == []
     assert line.chain.comment(second) == "FilterByState dropped it: 1 flows between its hosts"
-    assert line.put(syn(40002).replace(destination=second.destination + 1))
-    assert line.put(syn(40002).replace(source=second.source + 5))
+    assert line.put(syn(40002).replace(destination=second.destination + 1)) == []
+    assert line.put(syn(40003, version=6)) == []
 
 
 @pytest.mark.parametrize("ending", ["rst", "fins"])

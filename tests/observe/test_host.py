@@ -3,7 +3,7 @@
 import pytest
 
 from mbtest.observe.state import Manner, Mode
-from mbtest.wire import Dss
+from mbtest.wire import Dss, MpFail
 from mbtest.wire.keys import token
 from tests.observe.conversation import IDSN, KEYS, MASK_64, Talk
 
@@ -27,7 +27,7 @@ def test_data_is_followed_to_its_end():
     found = connection(Talk(checksum=True).established().exchange().close())
     assert found.peer.arrived.front == found.peer.acked == 202
     assert found.peer.fin == 201
-    assert found.data_fin_acked
+    assert found.ended_at is not None
     assert found.closed_at is not None
     assert found.owed == []
     assert found.data_owed is None
@@ -95,6 +95,16 @@ def test_a_port_that_is_used_again_is_another_connection():
     again.handshake()
     talk.frames += again.frames
     assert len(talk.traced().hosts["client"].connections) == 2
+
+
+def test_a_segment_just_beyond_the_window_may_be_taken_and_need_not():
+    talk = Talk().established()
+    talk.data("client", lost=True)
+    edge = connection(talk).subflows[0].peer.edge
+    talk.send("client", talk.dss("client"), MpFail(IDSN["server"] + 101), payload=b"x", seq=edge)
+    found = connection(talk)
+    assert found.subflows[0].peer.mapped.taken.ahead == [(edge, edge + 1)]
+    assert found.owed == []
 
 
 def test_a_segment_outside_the_window_says_nothing():

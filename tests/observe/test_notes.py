@@ -14,3 +14,10 @@ def test_they_end_somewhere():
     host = talk.traced().hosts["client"]
     assert len(host.notes) == KEPT_NOTES
     assert host.notes[0].words == "RST"
+
+
+def test_they_say_on_which_subflow():
+    talk = Talk().established()
+    talk.reset("client", flow=talk.join())
+    note = talk.traced().hosts["client"].notes[-1]
+    assert (note.words, note.connection, note.subflow) == ("RST", 1, 2)

@@ -13,6 +13,7 @@ from mbtest.wire import (
     MpJoinSynAck,
     Segment,
 )
+from mbtest.wire.fragments import fragments
 from mbtest.wire.keys import join_hmac, token
 
 CLIENT_KEY, SERVER_KEY = 2, 1
@@ -158,3 +159,30 @@ def test_rules_are_applied_to_what_is_taken_in():
     talk.say(CLIENT, ACK, 101, 501, [Dss(dsn=2, subflow_sequence=1, length=3)], b"xyz")
     talk.seen.finish()
     assert "tcp.same-octets" in {breach.rule for breach in talk.seen.book.breaches}
+
+
+def test_fragments_are_the_segment_that_they_make_up():
+    talk = Talk()
+    talk.handshake()
+    data = Segment.build(
+        C[0], S[0], C[1], S[1], seq=101, ack=501, options=[Dss(1, 2, 1, 900)], payload=bytes(900)
+    )
+    sent = [(CLIENT, data.raw), *((SERVER, piece.raw) for piece in fragments(data, 400, 1))]
+    for number, (side, raw) in enumerate(sent, 7):
+        talk.seen.add(number, number * 10, "p", side, CLIENT, raw)
+    (arrived,) = talk.seen.server.flows.values()
+    last = arrived.received.segments[-1]
+    assert (last.frame, last.segment.payload, last.segment.options) == (10, data.payload, data.options)
+    (transfer,) = talk.seen.trace.transit.passages
+    assert (transfer[CLIENT].lost, transfer[CLIENT].altered) == (0, 0)
+    assert transfer[CLIENT].arrived.front == 901
+
+
+def test_fragments_that_make_nothing_readable_are_counted():
+    talk = Talk()
+    data = Segment.build(C[0], S[0], C[1], S[1], payload=bytes(900))
+    first, *rest = (bytearray(piece.raw) for piece in fragments(data, 400, 1))
+    first[data.transport + 12] = 0  # the data offset
+    for number, raw in enumerate((first, *rest), 1):
+        talk.seen.add(number, number, "p", SERVER, CLIENT, bytes(raw))
+    assert talk.seen.trace.undecodable == 1

@@ -194,3 +194,13 @@ def test_a_syn_of_regular_tcp_is_owed_as_well():
     talk = Talk()
     talk.send("client", *SYN_OPTIONS, MpCapable(1), flags=SYN, lost=True)
     assert words(talk) == ["client: its SYN once more"]
+
+
+def test_what_was_not_delivered_when_all_subflows_ended_needs_a_new_one():
+    talk = Talk().established()
+    talk.reset("server")
+    (one,) = owing(talk, client=Written(300, False), server=Written(0, False))
+    assert (one.who, one.words) == ("client", "a new subflow for octets 101 to 300, as all have ended")
+    assert one.clause == "RFC 8684 §3.3.3"
+    assert owing(talk) == []
+    assert owing(talk, client=Written(100, False)) == []

@@ -1,7 +1,9 @@
 """What happened on a connection, in words."""
 
 from mbtest.observe.story import stories
+from mbtest.wire import ACK
 from tests.observe.conversation import Talk
+from tests.observe.rules.test_fallback import fail, failed
 
 
 def told(talk: Talk):
@@ -32,9 +34,34 @@ def test_a_stall_says_who_waits_for_what_since_when():
     talk = Talk().established()
     talk.data("client", lost=True)
     talk.wait(5).ack("server")
-    (line,) = [line for line in told(talk).lines if "not acknowledged" in line.words]
+    (line,) = [line for line in told(talk).lines if line.words.startswith("owes")]
     assert line.who == "client"
-    assert line.words.startswith("octets 101 to 200 of 198.18.1.2:40000")
+    assert (
+        line.words == "owes octets 101 to 200 once more for 5.0 s; its retransmission timeout would move it"
+    )
+
+
+def test_what_no_timer_moves_is_said_to_be_so():
+    talk = failed()
+    talk.ack("server", fail(101))
+    talk.wait(3).send("server", flags=ACK)
+    (line,) = [line for line in told(talk).lines if "MP_FAIL for" in line.words]
+    assert line.words == "owes an answer to MP_FAIL for 3.0 s; no timer would move it"
+
+
+def test_what_is_owed_for_a_moment_is_told_as_a_matter_of_the_captures_end():
+    talk = Talk().established()
+    talk.data("client", lost=True)
+    (line,) = [line for line in told(talk).lines if line.words.startswith("owes")]
+    assert line.words.startswith("owes octets 101 to 200 once more when the capture ends; ")
+
+
+def test_further_subflows_are_named():
+    talk = Talk().established()
+    talk.join()
+    words = [line.words for line in told(talk).lines]
+    assert any(line.startswith("asks to join") and line.endswith(", subflow 2") for line in words)
+    assert not any("subflow 1" in line for line in words)
 
 
 def test_two_connections():

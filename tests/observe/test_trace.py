@@ -37,6 +37,34 @@ def test_a_join_from_the_listener_has_it_as_its_opener():
     assert subflow.opened_here is True
 
 
+@pytest.mark.parametrize("where", ["client", "server", None])
+def test_what_reached_a_host_is_known_where_the_capture_was_taken(where):
+    talk = Talk(one_point=True).established()
+    trace = Trace(taken_at=where)
+    for frame in talk.frames:
+        trace.add(*frame)
+    assert [who for who, host in trace.hosts.items() if host.exact] == ([where] if where else [])
+    assert trace.two_points is False
+
+
+@pytest.mark.parametrize("opener", ["client", "server"])
+def test_with_a_point_at_each_host_who_sent_what_is_told_by_who_opened_its_flow(opener):
+    talk = Talk().established()
+    talk.join(flow=talk.open(opener))
+    trace = Trace()
+    for number, time, _, side, _, raw in talk.frames:
+        trace.add(number, time, "", side, None, raw)
+    both = talk.traced()
+    assert trace.two_points
+    for who, host in trace.hosts.items():
+        assert host.exact
+        (found,), (known,) = host.connections, both.hosts[who].connections
+        assert [subflow.opened_here for subflow in found.subflows] == [
+            subflow.opened_here for subflow in known.subflows
+        ]
+        assert found.peer.arrived.front == known.peer.arrived.front == 101
+
+
 def test_what_cannot_be_read_is_counted():
     trace = Talk().established().traced()
     trace.add(99, 0, "p", "client", "client", b"\x45junk")

@@ -31,6 +31,7 @@ from mbtest.wire import (
     Dss,
     MaximumSegmentSize,
     MpCapable,
+    MptcpOption,
     SackPermitted,
     Segment,
     TcpOption,
@@ -196,6 +197,16 @@ def make_results(runs: Sequence[Run], **changed: Any) -> Results:
 def talk() -> type[Talk]:
     """What makes a conversation."""
     return Talk
+
+
+@pytest.fixture
+def conversation(talk: type[Talk]) -> Talk:
+    """A connection that a box takes out of MPTCP."""
+    made = talk(box=lambda _, segment: [segment.without_options(MptcpOption)])
+    made.handshake()
+    made.data("client", b"x" * 1428)
+    made.close()
+    return made
 
 
 @pytest.fixture

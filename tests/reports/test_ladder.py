@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from mbtest.wire import ACK, RST, MpCapable, MptcpOption
-from reports.ladder import FIRST_FRAMES, LAST_FRAMES, MOST_KEPT, MOST_SHOWN, Elision, Row, ladder_of
+from mbtest.wire import ACK, RST, SYN, MpCapable, MpJoinSyn, MptcpOption, UnknownOption
+from mbtest.wire.keys import token
+from reports.ladder import IN_BRIEF, IN_FULL, Elision, Row, ladder_of
+from tests.reports.conftest import SERVER_KEY
 
 
-def _ladder(conversation, folder, evidence=()):
+def _ladder(conversation, folder, evidence=(), extent=IN_FULL):
     file = folder / "capture.pcapng"
     conversation.capture.write(file)
-    return ladder_of(file, evidence)
+    return ladder_of(file, evidence, extent)
 
 
 def _shown(ladder):
@@ -67,14 +69,14 @@ def test_a_deed_that_repeats_is_shown_a_few_times_and_the_last(talk, tmp_path):
 def test_a_capture_of_thousands_stays_small(talk, tmp_path):
     conversation = talk()
     conversation.handshake()
-    for number in range(2000):
+    for number in range(500):
         conversation.data("client", b"x" * 1428)
         if number % 10 == 0:
             conversation.send("client", ACK, (MpCapable(sender_key=number),))
     ladder = _ladder(conversation, tmp_path)
     kept = len(_shown(ladder)) + sum(len(item.rows) for item in _folded(ladder))
-    assert len(_shown(ladder)) <= 2 * MOST_SHOWN
-    assert kept <= MOST_KEPT
+    assert len(_shown(ladder)) <= 2 * IN_FULL.shown
+    assert kept <= IN_FULL.kept
     assert sum(item.left_out for item in _folded(ladder)) + kept == ladder.frames // 2
 
 
@@ -104,13 +106,40 @@ def test_an_empty_capture_has_no_rows(talk, tmp_path):
 def test_of_an_endless_capture_the_ends_and_the_evidence_are_looked_at(talk, tmp_path):
     conversation = talk()
     conversation.handshake()
-    for _ in range((FIRST_FRAMES + LAST_FRAMES) // 2 + 500):
+    for _ in range((IN_FULL.first + IN_FULL.last) // 2 + 500):
         conversation.send("server", ACK)
     last = conversation.send("client", ACK | RST)
-    evidence = FIRST_FRAMES + 301
+    evidence = IN_FULL.first + 301
     ladder = _ladder(conversation, tmp_path, [evidence])
     gaps = [item.words for item in _folded(ladder) if item.words.endswith("frames")]
     assert len(gaps) == 2
     assert {evidence, last} <= {view.frame for row in _shown(ladder) for view in _views(row)}
     assert not any(row.fate in ("lost", "sent") for row in _shown(ladder))
     assert ladder.frames == last + 1
+
+
+def test_in_brief_deeds_controls_and_evidence_of_the_middle_are_told(talk, tmp_path):
+    conversation = talk(box=lambda _, segment: [segment.without_options(UnknownOption)])
+    conversation.handshake()
+
+    def transfer():
+        for _ in range(100):
+            conversation.data("client", b"x" * 1428)
+
+    transfer()
+    evidence = conversation.data("client", b"x" * 700)
+    transfer()
+    changed = conversation.send("client", ACK, (UnknownOption(200, b"?"),))
+    transfer()
+    join = talk(conversation.capture, path="c2-s1")
+    join.ends["client"], join.time = ("198.18.2.2", 4000), conversation.time
+    joining = join.send("client", SYN, (MpJoinSyn(2, token(SERVER_KEY), 1),))
+    conversation.time = join.time
+    transfer()
+    ladder = _ladder(conversation, tmp_path, [evidence], IN_BRIEF)
+    shown = {view.frame for row in _shown(ladder) for view in _views(row)}
+    assert {evidence, changed, changed + 1, joining, joining + 1} <= shown
+    assert [subflow.opening for subflow in ladder.subflows] == ["MP_CAPABLE", "MP_JOIN id 2"]
+    assert not any(row.fate in ("lost", "sent") for row in _shown(ladder))
+    kept = len(_shown(ladder)) + sum(len(item.rows) for item in _folded(ladder))
+    assert kept <= IN_BRIEF.kept < ladder.frames // 5

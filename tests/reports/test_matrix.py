@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from mbtest.results import Fallback, Outcome, Verdict
-from reports.matrix import columns_of, concerns_of, differing_cases, outcome_words, topics_of
+from mbtest.results import BoxUse, Fallback, Outcome, Verdict
+from reports.matrix import box_names, columns_of, differing_cases, outcome_words, topics_of
 
 
 def test_one_pair_has_a_column_for_each_family(run):
@@ -68,24 +68,24 @@ def test_cases_are_in_the_order_of_their_numbers(run):
     assert [row.case.rpartition("-")[2] for row in rows] == ["1", "9", "10"]
 
 
-def test_what_needs_a_look_is_told_once_for_all_pairs(run):
-    runs = [
-        run(0, verdict=Verdict.NON_STRICT),
-        run(0, client="reference", verdict=Verdict.FAIL),
-        run(0, client="reference", verdict=Verdict.FAIL, family="v6"),
-        run(0, client="tcp", verdict=Verdict.FAIL),
-        run(1),
-    ]
-    failed, lax = concerns_of(runs)
-    assert (failed.verdict, lax.verdict) == (Verdict.FAIL, Verdict.NON_STRICT)
-    assert {pair: list(families) for pair, families in failed.marks.items()} == {
-        "reference → linux": ["v4", "v6"],
-        "tcp → linux": ["v4"],
-    }
-
-
 def test_an_outcome_in_words(run):
     assert outcome_words(run(0, outcome=Outcome.FELL_BACK, fallback=Fallback.WITHOUT_SIGNAL)) == (
         "fell back without a signal"
     )
     assert outcome_words(run(0, outcome=None)) == "no outcome"
+
+
+def test_boxes_are_named_as_their_classes_once_each_and_those_in_others_besides(run):
+    uses = [
+        "StripOptions(forms=MpCapable, aim=Aim(kinds=SYN))",
+        "Reroute(after=(FlipBits(field='key', aim=None), StripOptions()))",
+        "PassThrough()",
+    ]
+    found = box_names(run(0, boxes=tuple(BoxUse("c1-s1", use, 1) for use in uses)))
+    assert found == ["StripOptions", "Reroute", "FlipBits", "PassThrough"]
+
+
+def test_a_case_names_its_boxes(run):
+    runs = [run(0), run(0, id="other", boxes=(BoxUse("c1-s1", "PassThrough()", 0),))]
+    ((row,),) = topics_of(runs, columns_of(runs)).values()
+    assert row.boxes == ["StripOptions", "PassThrough"]

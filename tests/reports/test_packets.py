@@ -108,9 +108,17 @@ def test_octets_that_are_no_packet_are_said_to_be_none(talk):
     assert len(passages) == 1
 
 
-def test_failed_expectations_are_told_from_deeds(talk):
+def test_failed_expectations_and_broken_rules_are_told_from_deeds(talk):
     conversation = talk()
     conversation.handshake()
-    conversation.capture.annotate(1, "expectation failed: outcome multipath")
+    rule = "RFC 8684 §3.7 fallback.signalled: A sender that gives MPTCP up says so"
+    for comment in (
+        "expectation failed: outcome multipath",
+        rule,
+        " witness: MPFailTx is 1",
+        "Drop dropped it",
+    ):
+        conversation.capture.annotate(1, comment)
     frames, _, _ = _read(conversation)
-    assert (frames[0].failures, frames[0].words) == (("outcome multipath",), ())
+    assert frames[0].failures == ("outcome multipath", rule, " witness: MPFailTx is 1")
+    assert frames[0].words == ("Drop dropped it",)

@@ -93,8 +93,19 @@ def test_an_mptcp_socket_says_what_it_is(network, connected):
     state = near.state()
     assert state["mptcp"] == 1
     assert state["token"]
+    # Since Linux 6.5.
+    assert state.get("bytes_sent", 1) == 1
+    assert far.state().get("bytes_received", 1) == 1
     assert hosts["client"].state().counters["MPTcpExtMPCapableSYNTX"] == 1
     assert hosts["server"].state().counters["MPTcpExtMPCapableSYNRX"] == 1
+
+
+def test_counters_that_exist_are_known_moved_or_not(connected):
+    _, _, hosts = connected()
+    state = hosts["client"].state()
+    assert {"MPTcpExtMPCapableSYNTX", "MPTcpExtMPFailTx"} <= set(state.knows)
+    assert "MPTcpExtMPFailTx" not in state.counters
+    assert all(name.startswith("MPTcpExt") for name in state.knows)
 
 
 def test_a_tcp_peer_makes_it_regular_tcp(connected):

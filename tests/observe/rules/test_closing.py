@@ -3,8 +3,8 @@
 import pytest
 
 from mbtest.observe.rules import RULES
-from mbtest.wire import ACK, FIN, RST, SYN, MpFastclose
-from tests.observe.conversation import KEYS, SYN_OPTIONS, Talk
+from mbtest.wire import ACK, FIN, RST, SYN, MpFastclose, MpTcprst
+from tests.observe.conversation import IDSN, KEYS, MASK_64, SYN_OPTIONS, Talk
 
 
 def fastclose(key: int = KEYS["server"], **over) -> Talk:
@@ -57,21 +57,65 @@ def fin_unacked(seconds: float) -> Talk:
     return talk
 
 
-def join_after() -> Talk:
+def join_after(seconds: float, *, late: bool = False) -> Talk:
+    """A join after both DATA_FINs. late: the Data ACK of the client's is on a segment that TCP drops."""
+    talk = Talk().established()
+    talk.data("client", payload=b"", fin=True)
+    if late:
+        talk.data("server", fin=True, data_ack=(IDSN["client"] + talk.received["server"] - 1) & MASK_64)
+        talk.ack("server", seq=talk.flows[0].next["server"] - 100)
+    else:
+        talk.ack("server")
+        talk.data("server", payload=b"", fin=True)
+    talk.ack("client")
+    talk.wait(seconds)
+    flow = talk.open()
+    talk.send("client", *SYN_OPTIONS, talk.join_syn(flow), flags=SYN, flow=flow)
+    return talk
+
+
+def reset(*options) -> Talk:
+    talk = Talk().established()
+    talk.reset("client", *options)
+    return talk
+
+
+def fin_with_data_fin(*, busy: bool, again: bool = False) -> Talk:
+    """busy: whether the other subflow has data outstanding. again: and it has come on this one as well."""
+    talk = Talk().established()
+    flow = talk.join()
+    talk.data("client", lost=busy)
+    if again:
+        talk.data("client", flow=flow, dsn=(IDSN["client"] + 101) & MASK_64)
+        talk.received["server"] = talk.stream["client"]
+        talk.ack("server", flow=flow)
+    elif not busy:
+        talk.ack("server")
+    talk.data("client", payload=b"", fin=True, flags=FIN | ACK, flow=flow)
+    return talk
+
+
+def resets_at_the_end(*, outstanding: bool) -> Talk:
     talk = Talk().established()
     talk.data("client", payload=b"", fin=True)
     talk.ack("server")
     talk.data("server", payload=b"", fin=True)
+    if outstanding:
+        talk.data("client", lost=True, payload=bytes(50), dsn=IDSN["client"] + 1, subflow_sequence=101)
     talk.ack("client")
-    flow = talk.open()
-    talk.send("client", *SYN_OPTIONS, talk.join_syn(flow), flags=SYN, flow=flow)
+    talk.reset("client")
     return talk
 
 
 BROKEN = {
     "close.fin-loses-data": lambda: fin_too_early(acked=False),
     "close.fins": lambda: unclosed(6),
-    "close.join-after": join_after,
+    "close.join-after": lambda: join_after(1),
+    "close.fin-with-data-fin": lambda: fin_with_data_fin(busy=True),
+    "close.fin-on-each": lambda: resets_at_the_end(outstanding=False),
+    "reset.flags": lambda: reset(MpTcprst(0, 2)),
+    "reset.carrier": lambda: (talk := Talk().established(), talk.ack("client", MpTcprst(0)))[0],
+    "reset.reason": lambda: reset(MpTcprst(7)),
     "fastclose.key": lambda: fastclose(5),
     "fastclose.reserved": lambda: fastclose(reserved=1),
     "fastclose.answered": lambda: answered(3, resets=False),
@@ -81,9 +125,15 @@ FOLLOWED = {
     "closed": lambda: Talk().established().exchange().close(),
     "closed, with checksums": lambda: Talk(checksum=True).established().exchange().close(),
     "FIN after all": lambda: fin_too_early(acked=True),
+    "DATA_FIN and FIN, and nothing outstanding": lambda: fin_with_data_fin(busy=False),
+    "DATA_FIN and FIN, and all Data ACKed": lambda: fin_with_data_fin(busy=True, again=True),
+    "a RST where data is outstanding": lambda: resets_at_the_end(outstanding=True),
+    "a RST with a reason": lambda: reset(MpTcprst(6, 1)),
     "fast close": lambda: answered(1, resets=True),
     "FINs on their way": lambda: unclosed(2),
     "a DATA_FIN a moment ago": lambda: fin_unacked(1),
+    "a join that was under way at the end": lambda: join_after(0),
+    "a join, and the last Data ACK came too late for TCP": lambda: join_after(1, late=True),
 }
 
 
@@ -117,5 +167,5 @@ def test_a_reset_of_the_connection_leaves_nothing_owed():
 
 
 def test_each_rule_has_a_departure():
-    names = {name for name in RULES if name.startswith(("close.", "fastclose."))}
+    names = {name for name in RULES if name.startswith(("close.", "fastclose.", "reset."))}
     assert names == {*BROKEN, "close.data-fin-acked"}
