@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar, cast
 
-from mbtest.observe import FlowView, Observation
+from mbtest.observe import FlowView, Observation, Seen
 from mbtest.observe.handshakes import proof
 from mbtest.observe.signals import KEPT_FAILURES
 from mbtest.observe.state import Connection, Manner, Mode, Subflow
@@ -70,6 +70,7 @@ class Account:
         host = observation.trace.hosts.get(role)
         self.subflows = host.subflows if host is not None else {}
         self.tokens = host.tokens if host is not None else {}
+        self.was_reset = any(subflow.peer.rst for subflow in self.subflows.values())
         self._carried: dict[tuple[bool, type[MptcpOption]], list[Carried[MptcpOption]]] = defaultdict(list)
         for flow in self.flows.values():
             for is_sent, half in ((True, flow.sent), (False, flow.received)):
@@ -168,12 +169,13 @@ def capable_refused(account: Account) -> Found:
     """
     found = []
     for flow in account.flows.values():
-        answer, segments = flow.received.syn, [one.segment for one in flow.sent.segments]
-        syns = [segment for segment in segments if segment.syn]
-        later = [segment for segment in segments if not segment.syn and not segment.rst]
+        answer, sent = flow.received.syn, [one.segment for one in flow.sent.segments]
+        later = [segment for segment in sent if not segment.syn and not segment.rst]
         # A SYN that was repeated without MP_CAPABLE had given MPTCP up before.
-        asked = flow.opened_here and all(segment.option(MpCapable) for segment in syns)
-        if answer is not None and asked and later and not any(one.option(MpCapable) for one in later):
+        asked = all(one.segment.option(MpCapable) for one in _own_syns(flow))
+        if answer is None or not answer.segment.has_ack or not asked or not later:
+            continue
+        if not any(segment.option(MpCapable) for segment in later):
             found.append(Evidence(answer.frame, one_line(answer.segment)))
     return found
 
@@ -182,11 +184,16 @@ def capable_given_up(account: Account) -> Found:
     """Return the first SYN without MP_CAPABLE of each connection that had asked for it before."""
     found = []
     for flow in account.flows.values():
-        syns = [one for one in flow.sent.segments if one.segment.syn and flow.opened_here]
+        syns = _own_syns(flow)
         if syns and syns[0].segment.option(MpCapable):
             plain = (one for one in syns if not one.segment.option(MpCapable))
             found += [Evidence(one.frame, one_line(one.segment)) for one in plain][:1]
     return found
+
+
+def _own_syns(flow: FlowView) -> list[Seen]:
+    """Return the SYNs that asked for a connection; what answers one is not among them."""
+    return [one for one in flow.sent.segments if one.segment.syn and not one.segment.has_ack]
 
 
 def join_opened(account: Account) -> Found:
@@ -377,8 +384,8 @@ def _is_live(subflow: Subflow | None, one: Carried[Option]) -> bool:
     """
     if subflow is None or subflow.peer.rst != one.frame or subflow.peer.fin is not None:
         return False
-    # A RST of the host's own may have been on its way, unless it had no reason for one.
-    opening = bool(subflow.opened_here) and not subflow.answered and not subflow.bad_hmac
+    # A RST of the host's own may have been on its way, unless it could have no reason for one.
+    opening = subflow.kind == "join" and subflow.opened_here and not (subflow.answered or subflow.bad_hmac)
     if subflow.own.rst is not None and (subflow.own.rst < one.frame or not opening):
         return False
     isn, front = subflow.peer.isn, subflow.peer.mapped.taken.front

@@ -157,7 +157,7 @@ def _fallback(account: Account, state: StackState, causes: Sequence[str]) -> Ite
     infinite = any(state.counters.get(GROUP + name) for name in INFINITE)
     # Infinite mappings that are counted and not sent are in the table.
     is_tcp = bool(causes) or (state.still_mptcp is False and not infinite)
-    if is_tcp and account.speaks_to_the_end and last is not None:
+    if is_tcp and account.speaks_to_the_end and last is not None and not account.was_reset:
         yield Contradiction(
             role,
             causes[0] if causes else "still_mptcp",
@@ -201,7 +201,8 @@ def _socket(account: Account, connection: Connection, state: StackState) -> Iter
         rows.append(("rcv_nxt", AT_MOST, peer.base, peer.arrived.front, words))
     for name, comparison, base, bound, words in rows:
         said = state.info.get(name)
-        if not isinstance(said, int):
+        # A connection that was aborted has no token any more.
+        if not isinstance(said, int) or (name == "token" and not said):
             continue
         offset = unwrap64(said - base, bound)
         if not comparison.holds(offset, bound):

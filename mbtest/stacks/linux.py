@@ -25,16 +25,22 @@ from mbtest.stacks.contract import Capability, Connection, ConnectionLost, Setti
 IPPROTO_MPTCP = 262
 SOL_MPTCP, MPTCP_INFO = 284, 1
 TCP_IS_MPTCP = 43
-# struct mptcp_info of include/uapi/linux/mptcp.h, as far as it has stood since Linux 5.14.
+# struct mptcp_info of include/uapi/linux/mptcp.h. The first part stands since Linux 5.14; what follows is
+# younger, and left out where the kernel's structure ends before it.
 _INFO = struct.Struct("=BBBBBBxxIIQQQBBB")
 _INFO_FIELDS = (
     "subflows", "add_addr_signal", "add_addr_accepted", "subflows_max", "add_addr_signal_max",
     "add_addr_accepted_max", "flags", "token", "write_seq", "snd_una", "rcv_nxt", "local_addr_used",
     "local_addr_max", "csum_enabled",
 )  # fmt: skip
+_INFO_MORE = struct.Struct("=xIQQQQB")
+_INFO_MORE_FIELDS = (
+    "retransmits", "bytes_retrans", "bytes_sent", "bytes_received", "bytes_acked", "subflows_total",
+)  # fmt: skip
 _INFO_FALLBACK = 0x1
-_INFO_REMOTE_KEY = 0x2
 SIGNAL, SUBFLOW, BACKUP = 0x1, 0x2, 0x4
+MPTCP_COUNTERS = "MPTcpExt"
+"""How the names of the kernel's counters of MPTCP begin: their group in /proc/net/netstat."""
 
 
 def write_sysctl(name: str, value: str) -> None:
@@ -154,6 +160,8 @@ class SocketConnection:
             return found
         if len(info) >= _INFO.size:
             found |= dict(zip(_INFO_FIELDS, _INFO.unpack_from(info), strict=True))
+            if len(info) >= _INFO.size + _INFO_MORE.size:
+                found |= dict(zip(_INFO_MORE_FIELDS, _INFO_MORE.unpack_from(info, _INFO.size), strict=True))
             found.setdefault("mptcp", int(not int(found["flags"]) & _INFO_FALLBACK))
         return found
 
@@ -214,11 +222,15 @@ class LinuxHost:
         return connection
 
     def state(self) -> StackState:
-        """Return the counters that moved since the host was set up."""
+        """Return the counters that moved since the host was set up, and those of MPTCP that there are."""
         with self._host.entered():
             after = read_counters()
         moved = {name: value - self._before.get(name, 0) for name, value in after.items()}
-        return StackState(name=self._stack.name, counters={name: by for name, by in moved.items() if by})
+        return StackState(
+            name=self._stack.name,
+            counters={name: by for name, by in moved.items() if by},
+            knows=tuple(name for name in after if name.startswith(MPTCP_COUNTERS)),
+        )
 
     def close(self) -> None:
         """Stop listening."""

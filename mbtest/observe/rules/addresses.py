@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mbtest.observe.host import HostTrace
+from mbtest.observe.rules.conditions import LATER, NO_DSS, OPTIONS
 from mbtest.observe.rules.duties import overdue
-from mbtest.observe.rules.registry import END, LATER, MUST, OPTIONS, SHOULD, rule
+from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
 from mbtest.observe.state import Duty, Moment
-from mbtest.wire import AddAddr, MpPrio, RemoveAddr, UnknownMptcp
+from mbtest.wire import FIN, AddAddr, MpPrio, RemoveAddr, UnknownMptcp
 from mbtest.wire.keys import add_addr_hmac
 
 NEVER_ALONE = 2
@@ -42,10 +43,7 @@ def flags(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
 @rule(
     "add-addr.form",
     MUST,
-    (
-        "RFC8684-3.4.1/add-addr-echoed",
-        "RFC8684-3.4.1/add-addr-hmac",
-    ),
+    ("RFC8684-3.4.1/add-addr-echoed", "RFC8684-3.4.1/add-addr-hmac"),
     "ADD_ADDR has an HMAC, and its echo has none",
     AddAddr,
 )
@@ -56,7 +54,14 @@ def form(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
     return "an echo with an HMAC" if option.echo else "no HMAC"
 
 
-@rule("add-addr.echoed", MUST, "RFC8684-3.4.1/add-addr-echoed", "ADD_ADDR is echoed", END, exact=True)
+@rule(
+    "add-addr.echoed",
+    MUST,
+    "RFC8684-3.4.1/add-addr-echoed",
+    "ADD_ADDR is echoed",
+    END,
+    exact=True,
+)
 def echoed(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     """Where its HMAC is right."""
     return overdue(host, now, Duty.ECHO)
@@ -70,13 +75,30 @@ def echoed(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     AddAddr,
 )
 def echo_same(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
-    """With a right HMAC: see add-addr.echo-wrong for others."""
+    """With whatever HMAC: for wrong ones see add-addr.echo-wrong."""
     c = m.connection
-    if not option.echo or None in (c.key, c.peer_key) or not c.handshake:
+    what = (option.address_id, option.address, option.port)
+    if not option.echo or not c.handshake or c.key is None or c.peer_key is None:
         return None
-    if (option.address_id, option.address, option.port) in c.announced:
+    if what in c.announced or what in c.misannounced:
         return None
-    return f"an echo of ID {option.address_id} {option.address}, which was not announced with a right HMAC"
+    return f"an echo of ID {option.address_id} {option.address}, which was not announced"
+
+
+@rule(
+    "add-addr.echo-wrong",
+    SHOULD,
+    "RFC8684-3.4.1/add-addr-wrong-hmac",
+    "ADD_ADDR with a wrong HMAC is not echoed",
+    AddAddr,
+)
+def echo_wrong(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
+    """It is silently ignored."""
+    c = m.connection
+    what = (option.address_id, option.address, option.port)
+    if not option.echo or what not in c.misannounced or what in c.announced:
+        return None
+    return f"an echo of ID {option.address_id} {option.address}, whose HMAC was wrong"
 
 
 @rule(
@@ -119,22 +141,22 @@ def id_zero(host: HostTrace, m: Moment, option: AddAddr) -> str | None:
     SHOULD,
     "RFC8684-3/two-duplicate-acks",
     "No more than two duplicate ACKs in a row for options",
-    LATER,
+    LATER | OPTIONS | NO_DSS,
 )
 def in_a_row(host: HostTrace, m: Moment) -> str | None:
     """Those that carry addresses or priorities alone, and say nothing else."""
     own = m.subflow.own
-    repeats = not m.size and m.ack == own.last_ack and m.window == own.last_window and m.start == own.top
+    if m.size or m.ack != own.last_ack or m.window != own.last_window or m.start != own.top:
+        return None
     # An echo answers a segment that came, as any ACK does.
     signals = [
         o for o in m.options if isinstance(o, RemoveAddr | MpPrio) or (isinstance(o, AddAddr) and not o.echo)
     ]
-    if not repeats or not signals or m.dss is not None or m.capable is not None or m.flags & 0x01:
-        own.lone_acks = 0
+    if not signals or m.capable is not None or m.flags & FIN:
         return None
-    if m.time - own.lone_at > LONG_AGO:
-        own.lone_acks = 0
-    own.lone_acks, own.lone_at = own.lone_acks + 1, m.time
+    is_next = own.lone_number == own.segments and m.time - own.lone_at <= LONG_AGO
+    own.lone_acks = own.lone_acks + 1 if is_next else 1
+    own.lone_at, own.lone_number = m.time, own.segments + 1
     count = own.lone_acks
     return (
         f"{count} duplicate ACKs in a row, the last with {signals[0].name}" if count > NEVER_ALONE else None
@@ -190,11 +212,8 @@ def prio_reserved(host: HostTrace, m: Moment, option: MpPrio) -> str | None:
         "RFC8684-3.4.2/remove-addr-form",
     ),
     "An option of MPTCP has one of the forms that there are",
-    OPTIONS,
+    UnknownMptcp,
 )
-def option_form(host: HostTrace, m: Moment) -> str | None:
+def option_form(host: HostTrace, m: Moment, option: UnknownMptcp) -> str | None:
     """Subtype and length."""
-    for option in m.options:
-        if isinstance(option, UnknownMptcp):
-            return f"subtype {option.subtype} with {len(option.content) + 2} octets"
-    return None
+    return f"subtype {option.subtype} with {len(option.content) + 2} octets"

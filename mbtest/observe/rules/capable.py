@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mbtest.observe.host import HostTrace
-from mbtest.observe.rules.registry import DATA, MUST, ON_SYN, OPTIONS, rule
+from mbtest.observe.rules.conditions import DATA, EARLY, INITIAL, MAPPING, ON_SYN, OPTIONS, TROUBLED
+from mbtest.observe.rules.registry import MUST, rule
 from mbtest.observe.state import Manner, Mode, Moment
 from mbtest.wire import ACK, RST, SYN, Dss, MpCapable, MpJoin, MpTcprst
 from mbtest.wire.mptcp import EXTENSIBILITY, HMAC_SHA256
@@ -16,7 +17,13 @@ def _is_answer(m: Moment) -> bool:
     return m.flags & (SYN | ACK) == SYN | ACK
 
 
-@rule("capable.syn-form", MUST, "RFC8684-3.1/capable-forms", "MP_CAPABLE of a SYN has no key", MpCapable)
+@rule(
+    "capable.syn-form",
+    MUST,
+    "RFC8684-3.1/capable-forms",
+    "MP_CAPABLE of a SYN has no key",
+    MpCapable,
+)
 def syn_form(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """Length 4; that of version 0 had one."""
     if m.flags & (SYN | ACK) != SYN or (option.sender_key is None) is (option.version > 0):
@@ -55,10 +62,7 @@ def later_form(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
 @rule(
     "capable.length-with-data",
     MUST,
-    (
-        "RFC8684-3.1/capable-data-length",
-        "RFC8684-3.1/capable-forms",
-    ),
+    ("RFC8684-3.1/capable-data-length", "RFC8684-3.1/capable-forms"),
     "MP_CAPABLE has a length exactly where it maps data",
     MpCapable,
 )
@@ -110,11 +114,7 @@ def flag_b(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
 @rule(
     "capable.algorithm",
     MUST,
-    (
-        "RFC8684-3.1/flag-h-alone",
-        "RFC8684-3.1/algorithm-named",
-        "RFC8684-3.1/one-algorithm-chosen",
-    ),
+    ("RFC8684-3.1/flag-h-alone", "RFC8684-3.1/algorithm-named", "RFC8684-3.1/one-algorithm-chosen"),
     "Flag H is set, and flags D to G are not",
     MpCapable,
 )
@@ -170,7 +170,13 @@ def echoed_key(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     return f"echoes key {option.receiver_key:016x}; the peer's is {peer_key:016x}"
 
 
-@rule("capable.same-key", MUST, "RFC8684-3.1/one-key", "A host has one key in a connection", MpCapable)
+@rule(
+    "capable.same-key",
+    MUST,
+    "RFC8684-3.1/one-key",
+    "A host has one key in a connection",
+    MpCapable,
+)
 def same_key(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
     """However often it is sent."""
     key = m.connection.key
@@ -212,10 +218,7 @@ def checksum_confirmed(host: HostTrace, m: Moment, option: MpCapable) -> str | N
 @rule(
     "capable.checksum",
     MUST,
-    (
-        "RFC8684-3.1/capable-data-length",
-        "RFC8684-3.1/checksum-if-either",
-    ),
+    ("RFC8684-3.1/capable-data-length", "RFC8684-3.1/checksum-if-either"),
     "MP_CAPABLE with data has a checksum where they are used",
     MpCapable,
 )
@@ -242,17 +245,14 @@ def first_subflow(host: HostTrace, m: Moment, option: MpCapable) -> str | None:
 @rule(
     "capable.third-ack",
     MUST,
-    (
-        "RFC8684-3.1/capable-on-third-ack",
-        "RFC8684-3.1/capable-handshake",
-    ),
+    ("RFC8684-3.1/capable-on-third-ack", "RFC8684-3.1/capable-handshake"),
     "The opener's first segment after the SYN has MP_CAPABLE",
-    OPTIONS,
+    OPTIONS | EARLY | INITIAL,
 )
 def third_ack(host: HostTrace, m: Moment) -> str | None:
     """Unless it speaks regular TCP from there on: judged by the first other option of MPTCP."""
     c = m.connection
-    if m.subflow.kind != "initial" or not m.subflow.opened_here or m.flags & (SYN | RST):
+    if not m.subflow.opened_here or m.flags & (SYN | RST):
         return None
     if c.capable_sent or m.capable is not None or c.mode is not Mode.MPTCP:
         return None
@@ -264,12 +264,12 @@ def third_ack(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC8684-3.1/capable-on-first-data",
     "First data has MP_CAPABLE, unless the peer has shown that it knows",
-    DATA,
+    DATA | EARLY | INITIAL,
 )
 def first_data(host: HostTrace, m: Moment) -> str | None:
     """A DSS from the peer shows that the third ACK reached it."""
     c, own = m.connection, m.subflow.own
-    if m.subflow.kind != "initial" or not m.subflow.opened_here or not c.is_mptcp or c.seen_dss:
+    if not m.subflow.opened_here or not c.is_mptcp or c.seen_dss:
         return None
     if m.start != 1 or m.flags & SYN or m.capable is not None or own.mapped.taken.front > 1:
         return None
@@ -281,12 +281,12 @@ def first_data(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC8684-3.1/syn-ack-without-capable",
     "No option of MPTCP where the SYN or the answer had no MP_CAPABLE",
-    OPTIONS,
+    OPTIONS | TROUBLED | INITIAL,
 )
 def refused(host: HostTrace, m: Moment) -> str | None:
     """As they reached the host."""
     c = m.connection
-    if c.mode is not Mode.TCP or m.flags & SYN or m.subflow.kind != "initial" or c.fallback is None:
+    if c.mode is not Mode.TCP or m.flags & SYN or c.fallback is None:
         return None
     if c.fallback.manner not in (Manner.REFUSED, Manner.NOT_ASKED):
         return None
@@ -300,14 +300,14 @@ def refused(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC8684-3.1/ack-without-capable",
     "Regular TCP where the third ACK has no MP_CAPABLE",
-    OPTIONS,
+    OPTIONS | EARLY | INITIAL,
     exact=True,
 )
 def unconfirmed(host: HostTrace, m: Moment) -> str | None:
     """As it reached the host, and nothing with an option of MPTCP since."""
-    if m.subflow.kind != "initial" or m.subflow.opened_here is not False or m.flags & (SYN | RST):
+    if not m.subflow.lacks_proof or m.flags & (SYN | RST):
         return None
-    if m.subflow.first_peer is not False or m.subflow.peer.mptcp or m.connection.mode is not Mode.MPTCP:
+    if m.subflow.peer.mptcp or m.connection.mode is not Mode.MPTCP:
         return None
     if m.dss is not None and m.mapping is not None and m.mapping.infinite:
         return None
@@ -333,13 +333,9 @@ def on_syn(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "capable.first-octet",
     MUST,
-    (
-        "RFC8684-3.1/syn-takes-one-octet",
-        "RFC8684-3.1/idsn",
-        "RFC8684-3.1/key-byte-order",
-    ),
+    ("RFC8684-3.1/syn-takes-one-octet", "RFC8684-3.1/idsn", "RFC8684-3.1/key-byte-order"),
     "A host's first octet of data has its IDSN plus one",
-    DATA,
+    DATA | MAPPING | EARLY,
 )
 def first_octet(host: HostTrace, m: Moment) -> str | None:
     """Whatever the length of the number."""

@@ -1,14 +1,15 @@
-"""Rules on how connections and subflows end (RFC 8684 §3.3.3, §3.5)."""
+"""Rules on how connections and subflows end (RFC 8684 §3.3.3, §3.5, §3.6)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from mbtest.observe.host import HostTrace
+from mbtest.observe.rules.conditions import DATA, ENDING, ON_FIN, ON_RST, ON_SYN
 from mbtest.observe.rules.duties import overdue
-from mbtest.observe.rules.registry import DATA, END, MUST, ON_FIN, ON_SYN, rule
-from mbtest.observe.state import Duty, Moment
-from mbtest.wire import ACK, SYN, MpFastclose, MpJoinSyn
+from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
+from mbtest.observe.state import PATIENCE, Duty, Moment
+from mbtest.wire import ACK, RST, SYN, MpFastclose, MpJoinSyn, MpTcprst
 
 
 @rule(
@@ -20,12 +21,14 @@ from mbtest.wire import ACK, SYN, MpFastclose, MpJoinSyn
     exact=True,
 )
 def fin_loses_data(host: HostTrace, m: Moment) -> str | None:
-    """But for the DATA_FIN alone."""
+    """But for the DATA_FIN alone, and where the host may have become regular TCP."""
     c, own = m.connection, m.connection.own
     if not c.is_mptcp or m.subflow.own.fin is not None or not own.known:
         return None
     others = [s for s in c.subflows if s is not m.subflow and s.usable]
-    if others or c.fastclose_sent or c.fastclose_received:
+    if others or c.fastclose_sent or c.fastclose_received or c.may_be_tcp:
+        return None
+    if m.mapping is not None and m.mapping.infinite:
         return None
     fin = own.fin
     if m.mapping is not None and m.mapping.fin:
@@ -35,6 +38,27 @@ def fin_loses_data(host: HostTrace, m: Moment) -> str | None:
     if end <= 1 or (own.acked or 1) >= end:
         return None
     return f"a FIN on the last subflow; octets {own.acked or 1} to {end - 1} are not Data ACKed"
+
+
+@rule(
+    "close.fin-with-data-fin",
+    MUST,
+    "RFC8684-3.3.3/fin-with-data-fin",
+    "A FIN comes with the DATA_FIN only where no other subflow has data outstanding",
+    ON_FIN,
+    exact=True,
+)
+def fin_with_data_fin(host: HostTrace, m: Moment) -> str | None:
+    """Else that data may have to go on the subflow that is closed."""
+    if m.mapping is None or not m.mapping.fin or not m.connection.is_mptcp:
+        return None
+    acked = m.connection.own.acked or 1
+    for subflow in m.connection.subflows:
+        for mapping in subflow.own.mapped.found if subflow is not m.subflow and subflow.usable else ():
+            if mapping.data + mapping.length > acked and mapping.end > subflow.own.acked:
+                last = mapping.data + mapping.length - 1
+                return f"FIN and DATA_FIN, and octets up to {last} are outstanding on {subflow.name}"
+    return None
 
 
 @rule(
@@ -48,6 +72,24 @@ def fin_loses_data(host: HostTrace, m: Moment) -> str | None:
 def fins(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     """By a FIN, or a RST."""
     return overdue(host, now, Duty.FIN)
+
+
+@rule(
+    "close.fin-on-each",
+    SHOULD,
+    "RFC8684-3.3.3/fin-on-every-subflow",
+    "Subflows end by FIN once both DATA_FINs are acknowledged",
+    ON_RST,
+    exact=True,
+)
+def fin_on_each(host: HostTrace, m: Moment) -> str | None:
+    """A RST may end one on which data is outstanding."""
+    own, peer = m.subflow.own, m.subflow.peer
+    if m.connection.ended_at is None or not m.subflow.usable or own.top > own.acked or peer.fin is not None:
+        return None
+    if m.connection.fastclose_sent or m.connection.fastclose_received:
+        return None
+    return "a RST, and both DATA_FINs are acknowledged"
 
 
 @rule(
@@ -75,13 +117,20 @@ def data_fin_acked(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, s
 )
 def join_after(host: HostTrace, m: Moment) -> str | None:
     """The connection is closed."""
-    if m.flags & ACK or not m.connection.data_fin_acked or m.subflow.own.syns:
+    ended = m.connection.ended_at
+    if m.flags & ACK or ended is None or m.time - ended < PATIENCE or m.subflow.own.syns:
         return None
     joins = any(isinstance(option, MpJoinSyn) for option in m.options)
     return "MP_JOIN to a connection that is closed" if joins else None
 
 
-@rule("fastclose.key", MUST, "RFC8684-3.5/fast-close-key", "MP_FASTCLOSE has the receiver's key", MpFastclose)
+@rule(
+    "fastclose.key",
+    MUST,
+    "RFC8684-3.5/fast-close-key",
+    "MP_FASTCLOSE has the receiver's key",
+    MpFastclose,
+)
 def fastclose_key(host: HostTrace, m: Moment, option: MpFastclose) -> str | None:
     """As it was declared in the handshake."""
     key = m.connection.peer_key
@@ -114,9 +163,43 @@ def fastclose_answered(host: HostTrace, now: int) -> Iterator[tuple[int, int, in
 
 
 @rule(
-    "fastclose.data-after", MUST, "RFC8684-3.5/fast-close-nothing-after", "No data after MP_FASTCLOSE", DATA
+    "fastclose.data-after",
+    MUST,
+    "RFC8684-3.5/fast-close-nothing-after",
+    "No data after MP_FASTCLOSE",
+    DATA | ENDING,
 )
 def fastclose_data_after(host: HostTrace, m: Moment) -> str | None:
     """On any subflow: it is abruptly closed."""
     frame = m.connection.fastclose_sent
     return f"data, after MP_FASTCLOSE in frame {frame}" if frame and not m.flags & SYN else None
+
+
+@rule(
+    "reset.flags",
+    MUST,
+    "RFC8684-3.6/reason-flags-zero",
+    "Flags U, V and W of MP_TCPRST are zero",
+    MpTcprst,
+)
+def reset_flags(host: HostTrace, m: Moment, option: MpTcprst) -> str | None:
+    """T alone has a meaning."""
+    return f"flags {option.flags:04b}" if option.flags & 0x0E else None
+
+
+@rule("reset.carrier", MUST, "RFC8684-3.6/reason-on-rst-only", "MP_TCPRST comes on a RST", MpTcprst)
+def reset_carrier(host: HostTrace, m: Moment, option: MpTcprst) -> str | None:
+    """Nowhere else."""
+    return None if m.flags & RST else "MP_TCPRST on a segment that is no RST"
+
+
+@rule(
+    "reset.reason",
+    MUST,
+    "RFC8684-3.6/reason-known",
+    "The reason of MP_TCPRST is one that is defined",
+    MpTcprst,
+)
+def reset_reason(host: HostTrace, m: Moment, option: MpTcprst) -> str | None:
+    """0 to 6."""
+    return f"reason {option.reason}" if option.reason > 6 else None

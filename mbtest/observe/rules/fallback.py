@@ -5,29 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mbtest.observe.host import HostTrace
+from mbtest.observe.rules.conditions import (
+    BARE,
+    DATA,
+    DATA_ACK,
+    INFINITE,
+    INITIAL,
+    LATER,
+    MAPPING,
+    ON_RST,
+    OPTIONS,
+    TROUBLED,
+)
 from mbtest.observe.rules.duties import overdue
-from mbtest.observe.rules.registry import DATA, DATA_ACK, END, LATER, MAPPING, MUST, ON_RST, SHOULD, rule
-from mbtest.observe.state import Duty, Manner, Moment
-from mbtest.wire import RST, Dss, MpFail, MpTcprst
-
-REACTION = 100_000
-"""Microseconds that a host may take until what reached it shows in what it sends."""
+from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
+from mbtest.observe.state import Duty, Manner, Moment, Subflow
+from mbtest.wire import RST, MpFail
 
 
 @rule(
     "fallback.dss-after",
     MUST,
-    (
-        "RFC8684-3.7/no-options-after-fallback",
-        "RFC8684-3.7/never-mptcp-again",
-    ),
+    ("RFC8684-3.7/no-options-after-fallback", "RFC8684-3.7/never-mptcp-again"),
     "No DSS after a fallback, other than an infinite mapping",
-    Dss,
+    OPTIONS | TROUBLED,
 )
-def dss_after(host: HostTrace, m: Moment, option: Dss) -> str | None:
+def dss_after(host: HostTrace, m: Moment) -> str | None:
     """Once data was sent without any option of MPTCP, it stays regular TCP."""
     c = m.connection
-    if c.fallback is None or m.subflow.own.plain is None or option.infinite or m.subflow.kind == "join":
+    if c.fallback is None or m.subflow.own.plain is None or m.subflow.kind == "join":
+        return None
+    if m.dss is None or m.dss.infinite:
         return None
     if c.fallback.manner in (Manner.REFUSED, Manner.NOT_ASKED):
         return None
@@ -39,7 +47,7 @@ def dss_after(host: HostTrace, m: Moment, option: Dss) -> str | None:
     MUST,
     "RFC8684-3.7/never-mptcp-again",
     "No other mapping after an infinite one",
-    MAPPING,
+    MAPPING | TROUBLED,
 )
 def mapping_after_infinite(host: HostTrace, m: Moment) -> str | None:
     """Of octets that it acts on; what was declared before may be sent again."""
@@ -57,13 +65,13 @@ def mapping_after_infinite(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC8684-3.3.1/infinite-checksum-zero",
     "An infinite mapping has a checksum of zero",
-    Dss,
+    INFINITE,
 )
-def infinite_checksum(host: HostTrace, m: Moment, option: Dss) -> str | None:
+def infinite_checksum(host: HostTrace, m: Moment) -> str | None:
     """Where it has one."""
-    if not option.infinite or option.data_fin or not option.checksum:
-        return None
-    return f"an infinite mapping with checksum {option.checksum:#06x}"
+    assert m.mapping is not None
+    sum_ = m.mapping.checksum
+    return f"an infinite mapping with checksum {sum_:#06x}" if sum_ else None
 
 
 @rule(
@@ -71,13 +79,13 @@ def infinite_checksum(host: HostTrace, m: Moment, option: Dss) -> str | None:
     MUST,
     "RFC8684-3.3.1/mapping-unchanged",
     "An infinite mapping that is sent again is the same",
-    MAPPING,
+    INFINITE,
 )
 def infinite_moved(host: HostTrace, m: Moment) -> str | None:
     """As far as octets of the subflow stand for the same octets of the stream."""
     infinite, mapping = m.subflow.own.mapped.infinite, m.mapping
     assert mapping is not None
-    if infinite is None or not mapping.infinite or not m.connection.own.known:
+    if infinite is None or not m.connection.own.known:
         return None
     if mapping.data - mapping.start == infinite.data - infinite.start:
         return None
@@ -90,18 +98,15 @@ def infinite_moved(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "fallback.infinite-start",
     MUST,
-    (
-        "RFC8684-3.7/infinite-mapping-start",
-        "RFC8684-3.3.1/mapping-unchanged",
-    ),
+    ("RFC8684-3.7/infinite-mapping-start", "RFC8684-3.3.1/mapping-unchanged"),
     "An infinite mapping agrees with the mappings before it",
-    MAPPING,
+    INFINITE,
 )
 def infinite_start(host: HostTrace, m: Moment) -> str | None:
     """It acts retroactively, and a mapping is never changed."""
     mapping, mapped = m.mapping, m.subflow.own.mapped
     assert mapping is not None
-    if not mapping.infinite or mapped.infinite is not None:
+    if mapped.infinite is not None:
         return None
     known = mapped.at(mapping.start)
     if known is None or known.data - known.start == mapping.data - mapping.start:
@@ -117,13 +122,13 @@ def infinite_start(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC8684-3.7/infinite-mapping-start",
     "An infinite mapping begins no later than the next octet",
-    MAPPING,
+    INFINITE,
 )
 def infinite_beyond(host: HostTrace, m: Moment) -> str | None:
     """It acts retroactively."""
     mapping, stream = m.mapping, m.connection.own
     assert mapping is not None
-    if not mapping.infinite or not stream.known or mapping.data <= stream.top:
+    if not stream.known or mapping.data <= stream.top:
         return None
     return f"an infinite mapping from octet {mapping.data}; octets below {stream.top} were sent"
 
@@ -133,16 +138,23 @@ def infinite_beyond(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC8684-3.7/one-subflow-after-infinite",
     "An infinite mapping is sent on the only subflow",
-    MAPPING,
+    INFINITE,
 )
 def infinite_among_several(host: HostTrace, m: Moment) -> str | None:
     """All others are closed first."""
-    mapping = m.mapping
-    assert mapping is not None
-    if not mapping.infinite:
-        return None
-    others = [s for s in m.connection.subflows if s is not m.subflow and s.usable and not s.peer.fin]
-    return f"an infinite mapping, and {others[0].name} is in use" if others else None
+    other = _other_in_use(m)
+    return f"an infinite mapping, and {other.name} is in use" if other is not None else None
+
+
+def _other_in_use(m: Moment) -> Subflow | None:
+    """Return another subflow that can be used, and that the host has shown to know to be so."""
+    for subflow in m.connection.subflows:
+        # The opener's third ACK comes before it knows.
+        early = subflow.kind == "join" and bool(subflow.opened_here)
+        is_known = subflow.own.segments > early and subflow.peer.fin is None
+        if subflow is not m.subflow and subflow.usable and is_known:
+            return subflow
+    return None
 
 
 @rule(
@@ -150,7 +162,7 @@ def infinite_among_several(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC8684-3.7/one-subflow-after-infinite",
     "After a fallback only one subflow has data",
-    DATA,
+    DATA | TROUBLED,
 )
 def one_subflow(host: HostTrace, m: Moment) -> str | None:
     """New data, on another subflow than that of the infinite mapping."""
@@ -163,15 +175,15 @@ def one_subflow(host: HostTrace, m: Moment) -> str | None:
 
 @rule(
     "fallback.signalled",
-    MUST,
+    SHOULD,
     "RFC8684-3.7/last-infinite-mapping",
     "A sender that gives MPTCP up says so by an infinite mapping",
-    DATA,
+    DATA | BARE | INITIAL,
 )
 def signalled(host: HostTrace, m: Moment) -> str | None:
     """Before data without a mapping, unless the peer has sent one."""
     c, own = m.connection, m.subflow.own
-    if not c.is_mptcp or m.subflow.kind != "initial" or m.options or c.infinite_received:
+    if not c.is_mptcp or c.is_tcp_to_peer:
         return None
     low = max(m.start, own.acked)
     if low >= m.start + m.size or own.mapped.covers(low, m.start + m.size) or own.plain is not None:
@@ -198,11 +210,7 @@ def fail_answered(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, st
 @rule(
     "fallback.failure-told",
     MUST,
-    (
-        "RFC8684-3.7/mp-fail",
-        "RFC8684-3.7/mp-fail-rst",
-        "RFC8684-3.3.1/checksum-failure-acted-on",
-    ),
+    ("RFC8684-3.7/mp-fail", "RFC8684-3.7/mp-fail-rst", "RFC8684-3.3.1/checksum-failure-acted-on"),
     "A wrong checksum is answered by MP_FAIL, or by a RST",
     END,
     exact=True,
@@ -217,14 +225,15 @@ def failure_told(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str
     MUST,
     "RFC8684-3.7/mp-fail-rst",
     "The RST for a wrong checksum has MP_FAIL",
-    ON_RST,
+    ON_RST | TROUBLED,
     exact=True,
 )
 def failure_reset(host: HostTrace, m: Moment) -> str | None:
     """It says from where on data has to be sent again."""
-    if m.subflow.own.mapped.infinite or m.subflow.peer.mapped.broken_at is None or m.connection.fallback:
+    c, own = m.connection, m.subflow.own
+    if own.mapped.infinite or m.subflow.peer.mapped.broken_at is None or c.fallback:
         return None
-    if m.subflow.own.rst is not None or m.connection.fail_frame is not None or m.connection.fastclose_sent:
+    if own.rst is not None or own.fin is not None or c.fail_frame is not None or c.fastclose_sent:
         return None
     told = any(isinstance(option, MpFail) or option.name == "MP_FASTCLOSE" for option in m.options)
     return None if told else "a RST after a wrong checksum, without MP_FAIL"
@@ -240,22 +249,16 @@ def failure_reset(host: HostTrace, m: Moment) -> str | None:
 )
 def fail_among_several(host: HostTrace, m: Moment, option: MpFail) -> str | None:
     """The others go on."""
-    others = [s for s in m.connection.subflows if s is not m.subflow and s.usable and s.peer.fin is None]
-    if m.flags & RST or not others or m.connection.fail_received:
+    if m.flags & RST or m.connection.fail_received:
         return None
-    # The other one may have been opened a moment ago.
-    if all(m.time - other.opened_at < REACTION for other in others):
-        return None
-    return f"MP_FAIL without a RST, and {others[0].name} is in use"
+    other = _other_in_use(m)
+    return f"MP_FAIL without a RST, and {other.name} is in use" if other is not None else None
 
 
 @rule(
     "fallback.fail-dsn",
     MUST,
-    (
-        "RFC8684-3.7/mp-fail-dsn",
-        "RFC8684-3.7/mp-fail-64-bits",
-    ),
+    ("RFC8684-3.7/mp-fail-dsn", "RFC8684-3.7/mp-fail-64-bits"),
     "MP_FAIL names the start of the mapping that failed",
     MpFail,
     exact=True,
@@ -265,7 +268,8 @@ def fail_dsn(host: HostTrace, m: Moment, option: MpFail) -> str | None:
     c = m.connection
     if not c.failures or c.fail_received or c.peer.base is None or not c.peer.wide:
         return None
-    right = [(failed.data + c.peer.base) & 0xFFFF_FFFF_FFFF_FFFF for failed in c.failures]
+    failures = [*c.failures, *(s.peer.mapped.broken_at for s in c.subflows if s.peer.mapped.broken_at)]
+    right = [(failed.data + c.peer.base) & 0xFFFF_FFFF_FFFF_FFFF for failed in failures]
     if option.dsn in right:
         return None
     return f"MP_FAIL of {option.dsn:#x}; what failed began at {right[-1]:#x}"
@@ -292,39 +296,36 @@ def fail_cause(host: HostTrace, m: Moment, option: MpFail) -> str | None:
     MUST,
     "RFC8684-3.7/failed-data-not-acked",
     "What failed its checksum is not Data ACKed",
-    DATA_ACK,
+    DATA_ACK | TROUBLED,
     exact=True,
 )
 def failed_acked(host: HostTrace, m: Moment) -> str | None:
-    """After MP_FAIL on the only subflow nothing beyond its number is."""
-    failed = m.connection.fail_sent
+    """Until it has come again, and was right."""
+    failed = m.connection.failed
     if failed is None or m.data_ack is None or m.data_ack <= failed or m.flags & RST:
         return None
-    if m.connection.peer.arrived.front >= m.data_ack or not m.connection.failures:
+    if m.connection.peer.arrived.front >= m.data_ack:
         return None
-    return f"Data ACK {m.data_ack}, after MP_FAIL of {failed}"
+    return f"Data ACK {m.data_ack}; the checksum of octets from {failed} on was wrong"
 
 
 @rule(
     "fallback.after-fail",
     MUST,
-    (
-        "RFC8684-3.7/infinite-mapping-next-packet",
-        "RFC8684-3.7/infinite-mapping",
-    ),
+    ("RFC8684-3.7/infinite-mapping-next-packet", "RFC8684-3.7/infinite-mapping"),
     "After MP_FAIL no new mapping but the infinite one",
-    MAPPING,
+    MAPPING | TROUBLED,
     exact=True,
 )
 def after_fail(host: HostTrace, m: Moment) -> str | None:
     """But for what was under way."""
     c, mapping = m.connection, m.mapping
     assert mapping is not None
-    if c.fail_received is None or c.infinite_time is None or mapping.infinite or not mapping.length:
+    if c.fail_arrival is None or not mapping.length or not c.fail_arrival.is_known(m):
         return None
-    if m.time - c.infinite_time < REACTION or m.subflow.own.mapped.same(mapping) is not None:
+    if m.subflow.own.mapped.same(mapping) is not None:
         return None
-    return f"a mapping of octet {mapping.data}, after MP_FAIL in frame {c.fail_received}"
+    return f"a mapping of octet {mapping.data}, after MP_FAIL in frame {c.fail_arrival.frame}"
 
 
 @rule(
@@ -332,17 +333,17 @@ def after_fail(host: HostTrace, m: Moment) -> str | None:
     SHOULD,
     "RFC8684-3.7/no-data-acks-after-infinite",
     "No Data ACKs after the peer's infinite mapping",
-    DATA_ACK,
+    DATA_ACK | TROUBLED,
     exact=True,
 )
 def data_ack_after(host: HostTrace, m: Moment) -> str | None:
     """But for what was under way."""
     c = m.connection
-    if c.infinite_received is None or c.infinite_time is None or m.time - c.infinite_time < REACTION:
+    if c.infinite_arrival is None or not c.infinite_arrival.is_known(m):
         return None
     if m.mapping is not None and m.mapping.infinite:
         return None
-    return f"a Data ACK, after the infinite mapping in frame {c.infinite_received}"
+    return f"a Data ACK, after the infinite mapping in frame {c.infinite_arrival.frame}"
 
 
 @rule(
@@ -350,44 +351,18 @@ def data_ack_after(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC8684-3.7/data-acked-without-data-ack",
     "Regular TCP where first data gets no Data ACK",
-    MAPPING,
+    MAPPING | TROUBLED,
     exact=True,
 )
 def path_broken(host: HostTrace, m: Moment) -> str | None:
     """On the first subflow, before any other, and before any Data ACK."""
     c, mapping = m.connection, m.mapping
     assert mapping is not None
-    if c.path_broken is None or mapping.infinite or not mapping.length or m.time - c.path_broken < REACTION:
+    if c.path_broken is None or not mapping.length or not c.path_broken.is_known(m):
         return None
     if c.own.acked is not None or m.subflow.own.mapped.same(mapping) is not None:
         return None
     return f"a new mapping of octet {mapping.data}, and data was acknowledged without a Data ACK"
-
-
-@rule(
-    "reset.flags", MUST, "RFC8684-3.6/reason-flags-zero", "Flags U, V and W of MP_TCPRST are zero", MpTcprst
-)
-def reset_flags(host: HostTrace, m: Moment, option: MpTcprst) -> str | None:
-    """T alone has a meaning."""
-    return f"flags {option.flags:04b}" if option.flags & 0x0E else None
-
-
-@rule("reset.carrier", MUST, "RFC8684-3.6/reason-on-rst-only", "MP_TCPRST comes on a RST", MpTcprst)
-def reset_carrier(host: HostTrace, m: Moment, option: MpTcprst) -> str | None:
-    """Nowhere else."""
-    return None if m.flags & RST else "MP_TCPRST on a segment that is no RST"
-
-
-@rule(
-    "reset.reason",
-    MUST,
-    "RFC8684-3.6/reason-known",
-    "The reason of MP_TCPRST is one that is defined",
-    MpTcprst,
-)
-def reset_reason(host: HostTrace, m: Moment, option: MpTcprst) -> str | None:
-    """0 to 6."""
-    return f"reason {option.reason}" if option.reason > 6 else None
 
 
 @rule(
@@ -403,11 +378,29 @@ def fail_reserved(host: HostTrace, m: Moment, option: MpFail) -> str | None:
 
 
 @rule(
+    "fallback.broken-kept",
+    SHOULD,
+    ("RFC8684-3.7/options-lost-later", "RFC8684-6/unmapped-data"),
+    "A subflow on which mappings are missing is reset, and does not go on as regular TCP",
+    LATER | BARE,
+    exact=True,
+)
+def broken_kept(host: HostTrace, m: Moment) -> str | None:
+    """Once Data ACKs were exchanged; before that, the connection becomes regular TCP."""
+    c, own, peer = m.connection, m.subflow.own, m.subflow.peer
+    if not peer.mapped.lacked or m.ack is None or m.ack <= (own.last_ack or 1) or not c.is_mptcp:
+        return None
+    if own.fin is not None or c.infinite_received or c.failures or not peer.data_acked:
+        return None
+    return f"acknowledges octets below {m.ack} of the subflow without a Data ACK; some have no mapping"
+
+
+@rule(
     "fallback.signals-after",
     MUST,
     "RFC8684-3.7/no-options-after-fallback",
     "No signals of MPTCP once a connection is regular TCP",
-    LATER,
+    LATER | OPTIONS | TROUBLED,
 )
 def signals_after(host: HostTrace, m: Moment) -> str | None:
     """Addresses and priorities; for DSS see fallback.dss-after."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from mbtest.observe.handshakes import proof
 from mbtest.observe.host import HostTrace
+from mbtest.observe.rules.conditions import DATA, JOINED, LATER, ON_RST, ON_SYN
 from mbtest.observe.rules.duties import overdue
-from mbtest.observe.rules.registry import DATA, END, LATER, MUST, ON_RST, ON_SYN, SHOULD, rule
+from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
 from mbtest.observe.state import Duty, Moment
 from mbtest.wire import ACK, SYN, MpJoin, MpJoinAck, MpJoinSyn, MpJoinSynAck, MpTcprst
 
@@ -15,11 +16,7 @@ from mbtest.wire import ACK, SYN, MpJoin, MpJoinAck, MpJoinSyn, MpJoinSynAck, Mp
 @rule(
     "join.token",
     MUST,
-    (
-        "RFC8684-3.2/join-token",
-        "RFC8684-3.1/token",
-        "RFC8684-3.1/key-byte-order",
-    ),
+    ("RFC8684-3.2/join-token", "RFC8684-3.1/token", "RFC8684-3.1/key-byte-order"),
     "MP_JOIN has the token of the peer's key",
     MpJoinSyn,
 )
@@ -47,7 +44,13 @@ def hmac_of_answer(host: HostTrace, m: Moment, option: MpJoinSynAck) -> str | No
     return f"HMAC {option.hmac:016x}, not {right.hex()}"
 
 
-@rule("join.hmac-of-ack", MUST, "RFC8684-3.2/hmac-on-ack", "The HMAC of the third ACK is right", MpJoinAck)
+@rule(
+    "join.hmac-of-ack",
+    MUST,
+    "RFC8684-3.2/hmac-on-ack",
+    "The HMAC of the third ACK is right",
+    MpJoinAck,
+)
 def hmac_of_ack(host: HostTrace, m: Moment, option: MpJoinAck) -> str | None:
     """20 octets."""
     right = proof(m.connection, m.subflow, 20, own=True)
@@ -69,17 +72,16 @@ def unasked(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "join.third-ack", MUST, "RFC8684-3.2/join", "The opener's first segment after the SYN has its HMAC", LATER
+    "join.third-ack",
+    MUST,
+    "RFC8684-3.2/join",
+    "The opener's first segment after the SYN has its HMAC",
+    LATER | JOINED,
 )
 def third_ack(host: HostTrace, m: Moment) -> str | None:
     """It is the only proof that there is."""
     s = m.subflow
-    if (
-        s.kind != "join"
-        or not s.opened_here
-        or not isinstance(s.accepted, MpJoin)
-        or s.proof_sent is not None
-    ):
+    if not s.opened_here or not isinstance(s.accepted, MpJoin) or s.proof_sent is not None:
         return None
     if s.bad_hmac or any(isinstance(option, MpJoinAck) for option in m.options):
         return None
@@ -91,12 +93,12 @@ def third_ack(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC8684-3.2/no-data-before-established",
     "No data from the opener before its HMAC was acknowledged",
-    DATA,
+    DATA | JOINED,
 )
 def data_before_ack(host: HostTrace, m: Moment) -> str | None:
     """The subflow is PRE_ESTABLISHED until then."""
     s = m.subflow
-    if s.kind != "join" or not s.opened_here or s.answered or s.own.isn is None or m.flags & SYN:
+    if not s.opened_here or s.answered or s.own.isn is None or m.flags & SYN:
         return None
     return "data, and nothing has acknowledged the HMAC"
 
@@ -106,12 +108,12 @@ def data_before_ack(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC8684-3.2/no-data-before-proof",
     "No data to the opener before its HMAC was verified",
-    DATA,
+    DATA | JOINED,
 )
 def data_before_hmac(host: HostTrace, m: Moment) -> str | None:
     """As it reached the host."""
     s = m.subflow
-    if s.kind != "join" or s.opened_here is not False or s.proved or None in (m.connection.key, s.own.nonce):
+    if s.opened_here is not False or s.proved or None in (m.connection.key, s.own.nonce):
         return None
     return "data, and no right HMAC has come"
 
@@ -119,18 +121,14 @@ def data_before_hmac(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "join.failed",
     MUST,
-    (
-        "RFC8684-3.2/wrong-hmac-on-syn-ack",
-        "RFC8684-3.2/wrong-hmac-on-ack",
-        "RFC8684-3.2/ack-without-join",
-    ),
+    ("RFC8684-3.2/wrong-hmac-on-syn-ack", "RFC8684-3.2/wrong-hmac-on-ack", "RFC8684-3.2/ack-without-join"),
     "After a wrong or missing HMAC nothing is sent but a RST",
-    LATER,
+    LATER | JOINED,
     exact=True,
 )
 def failed(host: HostTrace, m: Moment) -> str | None:
     """By a host that got it."""
-    if not m.subflow.bad_hmac or m.subflow.kind != "join":
+    if not m.subflow.bad_hmac:
         return None
     if m.size or any(isinstance(option, MpJoinAck) for option in m.options):
         return "goes on with a join that failed"
@@ -189,10 +187,7 @@ def unwanted(host: HostTrace, m: Moment, option: MpJoinSyn) -> str | None:
 @rule(
     "join.after-fallback",
     MUST,
-    (
-        "RFC8684-3.7/no-options-after-fallback",
-        "RFC8684-3.7/one-subflow-after-infinite",
-    ),
+    ("RFC8684-3.7/no-options-after-fallback", "RFC8684-3.7/one-subflow-after-infinite"),
     "No join to a connection that is regular TCP",
     MpJoinSyn,
 )
@@ -205,7 +200,11 @@ def after_fallback(host: HostTrace, m: Moment, option: MpJoinSyn) -> str | None:
 
 
 @rule(
-    "join.reserved", MUST, "RFC8684-3.2/join-reserved-zero", "The reserved bits of MP_JOIN are zero", ON_SYN
+    "join.reserved",
+    MUST,
+    "RFC8684-3.2/join-reserved-zero",
+    "The reserved bits of MP_JOIN are zero",
+    ON_SYN,
 )
 def reserved(host: HostTrace, m: Moment) -> str | None:
     """Three beside flag B."""
@@ -241,10 +240,7 @@ def nonce(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "join.address-id",
     MUST,
-    (
-        "RFC8684-3.2/address-id-unique",
-        "RFC8684-3.2/address-id-zero",
-    ),
+    ("RFC8684-3.2/address-id-unique", "RFC8684-3.2/address-id-zero"),
     "An address ID stands for one address",
     ON_SYN,
 )
@@ -296,13 +292,13 @@ def hmac_again(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]
     SHOULD,
     "RFC8684-3.2/join-failure-reason",
     "The RST of a join that fails says why in MP_TCPRST",
-    ON_RST,
+    ON_RST | JOINED,
     exact=True,
 )
 def refusal_reason(host: HostTrace, m: Moment) -> str | None:
     """An MPTCP-specific error."""
     s = m.subflow
-    if s.kind != "join" or not s.bad_hmac or s.own.rst is not None:
+    if not s.bad_hmac or s.own.rst is not None:
         return None
     return (
         None if any(isinstance(o, MpTcprst) for o in m.options) else "RST of a failed join without a reason"
@@ -312,10 +308,7 @@ def refusal_reason(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "join.port",
     SHOULD,
-    (
-        "RFC8684-3.9.1/join-to-same-port",
-        "RFC8684-3.4.1/announced-port-used",
-    ),
+    ("RFC8684-3.9.1/join-to-same-port", "RFC8684-3.4.1/announced-port-used"),
     "A join goes to the port of the first subflow",
     MpJoinSyn,
 )

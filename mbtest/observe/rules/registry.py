@@ -11,24 +11,13 @@ from typing import Any, Final, NamedTuple
 
 from mbtest.observe.host import HostTrace
 from mbtest.observe.mappings import Mapping
+from mbtest.observe.rules.conditions import EXACT, conditions
 from mbtest.observe.state import Moment
-from mbtest.wire import FIN, RST, SYN
+from mbtest.wire import MptcpOption
 
 MUST: Final = "MUST"
 SHOULD: Final = "SHOULD"
 
-SEGMENT: Final = "segment"
-DATA: Final = "data"
-"""Segments with data."""
-ON_SYN: Final = "SYN"
-ON_RST: Final = "RST"
-ON_FIN: Final = "FIN"
-LATER: Final = "later"
-"""Segments that are neither SYN nor RST."""
-MAPPING: Final = "mapping"
-DATA_ACK: Final = "Data ACK"
-OPTIONS: Final = "options"
-"""Segments with any option of MPTCP."""
 CHECKED: Final = "checked"
 """A mapping of the host's whose octets were all sent and whose checksum is wrong."""
 END: Final = "end"
@@ -37,6 +26,8 @@ KEPT = 10
 """Breaches of one rule on one connection that are kept; more are counted."""
 
 Test = Callable[..., Any]
+On = int | str | type[MptcpOption]
+"""What a rule is asked about: conditions, which all have to be met; CHECKED or END; a form of option."""
 
 
 class Rule(NamedTuple):
@@ -47,7 +38,7 @@ class Rule(NamedTuple):
     clause: str
     """The section of the first of its requirements."""
     claim: str
-    on: object
+    on: On
     exact: bool
     """Whether it needs packets that were seen at the host itself."""
     test: Test
@@ -74,13 +65,12 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(
-    name: str, level: str, requires: str | tuple[str, ...], claim: str, on: object, *, exact: bool = False
+    name: str, level: str, requires: str | tuple[str, ...], claim: str, on: On, *, exact: bool = False
 ) -> Callable[[Test], Test]:
     """Register a rule.
 
-    name: permanent words. requires: ids of requirements, the one that governs first. on: what the rule is
-    asked about: one of the constants above, or a class of option, which it is then given as well. exact: see
-    `Rule`.
+    name: permanent words. requires: ids of requirements, the one that governs first. on: see `On`; a rule on
+    a form of option is given the option as well. exact: see `Rule`.
     """
     if name in RULES:
         raise ValueError(f"two rules are called {name}")
@@ -108,52 +98,47 @@ class Rulebook:
         self.more: dict[tuple[str, str, int], int] = {}
         """How many breaches were found of a rule, by a host, on a connection."""
         self._rules = list(rules if rules is not None else RULES.values())
-        self._tables: dict[bool, dict[object, list[tuple[Rule, Test]]]] = {}
-        for exact in (False, True):
-            table: dict[object, list[tuple[Rule, Test]]] = {}
-            for one in self._rules:
-                if exact or not one.exact:
-                    table.setdefault(one.on, []).append((one, one.test))
-            self._tables[exact] = table
+        self._others = {exact: self._not_on_segments(exact) for exact in (False, True)}
+        self._plans: dict[int, list[tuple[Rule, Test]]] = {}
+
+    def _not_on_segments(self, exact: bool) -> dict[On, list[tuple[Rule, Test]]]:
+        found: dict[On, list[tuple[Rule, Test]]] = {}
+        for one in self._rules:
+            if not isinstance(one.on, int) and (exact or not one.exact):
+                found.setdefault(one.on, []).append((one, one.test))
+        return found
+
+    def _plan(self, met: int) -> list[tuple[Rule, Test]]:
+        """Return the rules that are about segments sent under these conditions."""
+        plan = self._plans[met] = [
+            (one, one.test)
+            for one in self._rules
+            if isinstance(one.on, int) and not (one.on | (EXACT if one.exact else 0)) & ~met
+        ]
+        return plan
 
     def sent(self, host: HostTrace, moment: Moment) -> None:
         """Judge a segment that is about to be taken in."""
-        table = self._tables[host.exact]
-        get = table.get
-        flags = moment.flags
-        kinds: list[object] = [SEGMENT]
-        if flags & (SYN | RST):
-            kinds.append(ON_SYN if flags & SYN else ON_RST)
-        else:
-            kinds.append(LATER)
-        if flags & FIN:
-            kinds.append(ON_FIN)
-        if moment.size:
-            kinds.append(DATA)
-        if moment.mapping is not None:
-            kinds.append(MAPPING)
-        if moment.data_ack is not None:
-            kinds.append(DATA_ACK)
-        if moment.options:
-            kinds.append(OPTIONS)
-        for kind in kinds:
-            for one, test in get(kind, ()):
-                if (words := test(host, moment)) is not None:
-                    self._note(one, host, moment, words)
+        exact = host.exact
+        met = conditions(moment, exact=exact)
+        plan = self._plans.get(met)
+        for one, test in plan if plan is not None else self._plan(met):
+            if (words := test(host, moment)) is not None:
+                self._note(one, host, moment, words)
         for option in moment.options:
-            for one, test in get(type(option), ()):
+            for one, test in self._others[exact].get(type(option), ()):
                 if (words := test(host, moment, option)) is not None:
                     self._note(one, host, moment, words)
 
     def checked(self, host: HostTrace, moment: Moment, mapping: Mapping) -> None:
         """Judge a mapping whose octets do not have its checksum."""
-        for one, test in self._tables[host.exact].get(CHECKED, ()):
+        for one, test in self._others[host.exact].get(CHECKED, ()):
             if (words := test(host, moment, mapping)) is not None:
                 self._note(one, host, moment, words)
 
     def finish(self, host: HostTrace, now: int) -> None:
         """Judge what a host never did. now: the time of the last packet, microseconds."""
-        for one, test in self._tables[host.exact].get(END, ()):
+        for one, test in self._others[host.exact].get(END, ()):
             for connection, frame, time, words in test(host, now):
                 self._keep(Breach(one.id, one.level, one.clause, frame, time, host.role, connection, words))
         self.breaches.sort(key=lambda breach: breach.frame)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from mbtest.observe.host import HostTrace
-from mbtest.observe.rules.registry import DATA, LATER, MUST, ON_SYN, SEGMENT, SHOULD, rule
+from mbtest.observe.rules.conditions import (
+    AGAIN,
+    DATA,
+    ENDING,
+    LATER,
+    OF_SYNS,
+    ON_SYN,
+    SACK,
+    SEGMENT,
+    STAMPED,
+    TROUBLED,
+    UNSTAMPED,
+)
+from mbtest.observe.rules.registry import MUST, SHOULD, rule
 from mbtest.observe.state import Mode, Moment
 from mbtest.wire import (
     ACK,
     FIN,
     RST,
     SYN,
-    MaximumSegmentSize,
-    Sack,
-    SackPermitted,
-    Timestamps,
     WindowScale,
 )
 from mbtest.wire.packet import RESERVED
@@ -21,13 +30,26 @@ from mbtest.wire.packet import RESERVED
 DEFAULT_MSS = {4: 536, 6: 1_220}
 
 
-@rule("tcp.checksum", MUST, "RFC9293-3.1/checksum-sent", "The TCP checksum is right", SEGMENT, exact=True)
+@rule(
+    "tcp.checksum",
+    MUST,
+    "RFC9293-3.1/checksum-sent",
+    "The TCP checksum is right",
+    SEGMENT,
+    exact=True,
+)
 def checksum(host: HostTrace, m: Moment) -> str | None:
     """Only where packets are seen after they were sent: before, an interface may still owe the checksum."""
     return None if m.segment.checksum_is_right() else f"checksum {m.segment.checksum:#06x} is wrong"
 
 
-@rule("tcp.reserved", MUST, "RFC9293-3.1/reserved-zero", "The reserved bits of the header are zero", SEGMENT)
+@rule(
+    "tcp.reserved",
+    MUST,
+    "RFC9293-3.1/reserved-zero",
+    "The reserved bits of the header are zero",
+    SEGMENT,
+)
 def reserved(host: HostTrace, m: Moment) -> str | None:
     """All three: AE has a meaning by now."""
     return f"reserved bits {(m.flags & RESERVED) >> 9:03b}" if m.flags & RESERVED else None
@@ -79,10 +101,7 @@ def ack_backwards(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "tcp.beyond-window",
     MUST,
-    (
-        "RFC9293-3.8.6/window-obeyed",
-        "RFC8684-3.3.5/subflow-window-obeyed",
-    ),
+    ("RFC9293-3.8.6/window-obeyed", "RFC8684-3.3.5/subflow-window-obeyed"),
     "Nothing is sent beyond the window",
     DATA,
     exact=True,
@@ -100,7 +119,7 @@ def beyond_window(host: HostTrace, m: Moment) -> str | None:
     SHOULD,
     "RFC9293-3.8.6/window-not-shrunk",
     "The right edge of the window does not go back",
-    LATER,
+    LATER | TROUBLED,
 )
 def window_shrink(host: HostTrace, m: Moment) -> str | None:
     """By more than scaling rounds off; in MPTCP it is the data window that counts (RFC 8684 §3.3.4)."""
@@ -117,7 +136,7 @@ def window_shrink(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC9293-3.6/nothing-after-fin",
     "Nothing comes after the FIN, which stays where it is",
-    LATER,
+    LATER | ENDING,
 )
 def after_fin(host: HostTrace, m: Moment) -> str | None:
     """Retransmissions end where the FIN is, or before."""
@@ -130,7 +149,11 @@ def after_fin(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "tcp.gap", MUST, "RFC9293-3.4/numbers-in-order", "Sequence numbers are used in order, none skipped", LATER
+    "tcp.gap",
+    MUST,
+    "RFC9293-3.4/numbers-in-order",
+    "Sequence numbers are used in order, none skipped",
+    LATER,
 )
 def gap(host: HostTrace, m: Moment) -> str | None:
     """None beyond the next one."""
@@ -143,12 +166,9 @@ def gap(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "tcp.same-octets",
     MUST,
-    (
-        "RFC9293-3.4/same-octet-same-number",
-        "RFC8684-6/same-data-same-number",
-    ),
+    ("RFC9293-3.4/same-octet-same-number", "RFC8684-6/same-data-same-number"),
     "What is sent again has the octets of the first time",
-    DATA,
+    DATA | AGAIN,
 )
 def same_octets(host: HostTrace, m: Moment) -> str | None:
     """As far as it was not acknowledged: no more is kept."""
@@ -156,17 +176,9 @@ def same_octets(host: HostTrace, m: Moment) -> str | None:
     start = m.start + (1 if m.flags & SYN else 0)
     if start >= own.top or not own.held:
         return None
-    payload = m.segment.payload
-    end = start + len(payload)
-    for left, right, octets in own.held:
-        if left >= end:
-            break
-        if right <= start:
-            continue
-        low, high = max(left, start), min(right, end)
-        if octets[low - left : high - left] != payload[low - start : high - start]:
-            return f"octets {low} to {high - 1} are other ones than before"
-    return None
+    if not own.differs(start, m.segment.payload):
+        return None
+    return f"octets {start} to {start + m.size - 1} are not all the same as before"
 
 
 @rule(
@@ -192,14 +204,11 @@ def mss(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC9293-3.2/on-syns-only",
     "MSS, window scale and SACK-permitted come on SYNs only",
-    LATER,
+    LATER | OF_SYNS,
 )
 def syn_options(host: HostTrace, m: Moment) -> str | None:
     """RFC 9293 §3.7.1, RFC 7323 §2.2, RFC 2018 §2."""
-    for option in m.segment.options:
-        if isinstance(option, MaximumSegmentSize | WindowScale | SackPermitted):
-            return f"{type(option).__name__} on a segment that is no SYN"
-    return None
+    return f"{type(m.syn_option).__name__} on a segment that is no SYN"
 
 
 @rule(
@@ -218,14 +227,18 @@ def scale_answer(host: HostTrace, m: Moment) -> str | None:
 
 
 @rule(
-    "tcp.sack-unasked", MUST, "RFC2018-4/sack-not-unasked", "SACK is sent only where it was permitted", LATER
+    "tcp.sack-unasked",
+    MUST,
+    "RFC2018-4/sack-not-unasked",
+    "SACK is sent only where it was permitted",
+    LATER | SACK,
 )
 def sack_unasked(host: HostTrace, m: Moment) -> str | None:
     """By the peer's SYN."""
     peer = m.subflow.peer
     if peer.isn is None or peer.sack:
         return None
-    return "SACK that the peer has not permitted" if m.segment.option(Sack) else None
+    return "SACK that the peer has not permitted"
 
 
 @rule(
@@ -233,16 +246,15 @@ def sack_unasked(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC2018-4/sack-of-received-only",
     "SACK reports only what arrived",
-    LATER,
+    LATER | SACK,
     exact=True,
 )
 def sack_arrived(host: HostTrace, m: Moment) -> str | None:
     """Whole blocks."""
     peer = m.subflow.peer
-    if peer.isn is None or peer.anchor is None or len(m.segment.option_block) < 12:
+    if peer.isn is None or peer.anchor is None or m.sack is None:
         return None
-    sack = m.segment.option(Sack)
-    for left, right in sack.blocks if sack is not None else ():
+    for left, right in m.sack.blocks:
         near = peer.top
         low = near + ((left - peer.anchor - near + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
         high = low + ((right - left) & 0xFFFF_FFFF)
@@ -256,13 +268,13 @@ def sack_arrived(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC7323-3.2/timestamps-kept",
     "Once agreed on, timestamps are on every segment",
-    LATER,
+    LATER | UNSTAMPED,
 )
 def timestamps_kept(host: HostTrace, m: Moment) -> str | None:
     """A RST may lack them."""
     if not (m.subflow.own.timestamps and m.subflow.peer.timestamps):
         return None
-    return None if m.segment.option(Timestamps) else "no timestamps, which both SYNs had"
+    return "no timestamps, which both SYNs had"
 
 
 @rule(
@@ -270,13 +282,13 @@ def timestamps_kept(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC7323-3.2/timestamps-not-unasked",
     "Timestamps come only where both SYNs had them",
-    LATER,
+    LATER | STAMPED,
 )
 def timestamps_unasked(host: HostTrace, m: Moment) -> str | None:
     """As the peer's SYN reached the host."""
-    if m.subflow.peer.isn is None or m.subflow.peer.timestamps or not len(m.segment.option_block):
+    if m.subflow.peer.isn is None or m.subflow.peer.timestamps:
         return None
-    return "timestamps, which the peer's SYN had not" if m.segment.option(Timestamps) else None
+    return "timestamps, which the peer's SYN had not"
 
 
 @rule(
@@ -284,7 +296,7 @@ def timestamps_unasked(host: HostTrace, m: Moment) -> str | None:
     MUST,
     "RFC9293-3.10.5/nothing-after-rst",
     "After a RST of its own a host sends nothing more",
-    LATER,
+    LATER | ENDING,
 )
 def after_reset(host: HostTrace, m: Moment) -> str | None:
     """But another RST."""
