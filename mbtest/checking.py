@@ -232,7 +232,7 @@ def _story_lines(story: Story) -> list[str]:
 
 def _transit_lines(trace: Trace) -> list[str]:
     lines = []
-    for number, passage in enumerate(trace.transit.passages, 1):
+    for number, passage in enumerate(trace.transit.passages if trace.transit else (), 1):
         for sender, one in passage.items():
             found = [
                 f"{count} octets {what}"
@@ -297,7 +297,7 @@ def _as_data(checked: Checked) -> dict[str, Any]:
                 }
                 for sender, one in passage.items()
             }
-            for passage in trace.transit.passages
+            for passage in (trace.transit.passages if trace.transit else ())
         ],
         "breaches": [breach._asdict() for breach in checked.book.breaches],
         "breaches_in_all": sum(checked.book.more.values()),

@@ -52,7 +52,7 @@ def tell(run: Run, provenance: Provenance, frames: Sequence[CapturedFrame] | Non
     book = Rulebook()
     acts = interference(frames, [use.box.partition("(")[0] for use in run.boxes])
     courses = Courses(book, {act.origin for act in acts})
-    trace = Trace(courses)
+    trace = Trace(courses, follows_octets=False)
     for frame in frames:
         sender = OTHER[frame.side] if frame.outbound else frame.side
         trace.add(frame.number, frame.time_us, frame.path, frame.side, sender, frame.raw)

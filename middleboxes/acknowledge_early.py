@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Annotated
 
 from mbtest.middlebox import (
@@ -24,12 +23,10 @@ class _Kept:
 
     def __init__(self) -> None:
         self.came = Reassembly()
-        self.segments: dict[int, tuple[int, Segment]] = {}
-        """What the receiver has not acknowledged, and when it was sent, by the stream offset of its end."""
+        self.segments: dict[int, Segment] = {}
+        """What the receiver has not acknowledged, by the stream offset of its end."""
         self.heard: Segment | None = None
         """The last that the receiver said."""
-        self.watched = False
-        """Whether a timer looks after them."""
 
     def forget(self, acknowledged: int) -> None:
         self.segments = {end: one for end, one in self.segments.items() if end > acknowledged}
@@ -57,9 +54,7 @@ class AcknowledgeEarly(Middlebox):
         kept, start = self._hear(segment, direction)
         if not segment.payload_length or not segment.checksum_is_right():
             return (segment,)
-        kept.segments[start + segment.payload_length] = self.now, segment
-        if not kept.watched:
-            self._watch(kept, direction)
+        self._keep(kept, start + segment.payload_length, segment, direction)
         _take(kept, start, segment)
         if kept.came.begin > start and kept.heard is not None:
             self._acknowledge(segment, kept.heard, kept.came.begin, direction)
@@ -101,18 +96,16 @@ class AcknowledgeEarly(Middlebox):
         )
         self.send(answer, direction.reverse, "acknowledged it early")
 
-    def _watch(self, kept: _Kept, direction: Direction) -> None:
-        kept.watched = bool(kept.segments)
-        if kept.watched:
-            self.call_later(self.patience, partial(self._send_again, kept, direction))
+    def _keep(self, kept: _Kept, end: int, segment: Segment, direction: Direction) -> None:
+        """Keep a segment, and send it again each time that it was not acknowledged for long enough."""
+        kept.segments[end] = segment
 
-    def _send_again(self, kept: _Kept, direction: Direction) -> None:
-        """Send what was not acknowledged for long enough; look again after a while."""
-        for end, (since, segment) in list(kept.segments.items()):
-            if self.now - since >= self.patience:
-                kept.segments[end] = self.now, segment
+        def look() -> None:
+            if kept.segments.get(end) is segment:
                 self.send(segment, direction, "sent it again: the receiver did not acknowledge it")
-        self._watch(kept, direction)
+                self.call_later(self.patience, look)
+
+        self.call_later(self.patience, look)
 
 
 def _take(kept: _Kept, start: int, segment: Segment) -> None:

@@ -272,7 +272,7 @@ def test_normaliser_restores_what_was_sent_first(run: RunFixture) -> None:
 def test_normalisers_behind_lossy_paths(run: RunFixture) -> None:
     """Normalisers and loss on both paths: no number stands for other data, both are used to the end."""
     lost = LoseAtRandom(0.02, aim=Aim(kinds=Kind.DATA, direction=run.direction))
-    session = run(along(run, NormaliseData(), lost), sends=384 * KIB)
+    session = run(along(run, NormaliseData(), lost), sends=384 * KIB, patience=15)
 
     session.require(Interfered(LoseAtRandom))
     survived(session)

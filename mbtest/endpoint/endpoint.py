@@ -190,7 +190,8 @@ class Endpoint:
         """RFC 9293 §3.10.7.1 and §3.10.7.2: CLOSED and LISTEN."""
         if segment.rst:
             return
-        join = segment.option(MpJoin) if segment.syn else None
+        # A host of regular TCP takes no notice of options that it does not know.
+        join = segment.option(MpJoin) if segment.syn and self.configuration.mptcp else None
         if segment.syn and not segment.has_ack:
             if isinstance(join, MpJoinSyn):
                 self._join_arrives(segment, join, now)

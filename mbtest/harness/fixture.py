@@ -233,7 +233,9 @@ class RunFixture:
                     for evidence in finding.evidence:
                         if evidence.frame:
                             what = (
-                                f"{finding.clause} {finding.rule}" if finding.rule else "expectation failed"
+                                f"{finding.clause} {finding.rule}".strip()
+                                if finding.rule
+                                else "expectation failed"
                             )
                             session.capture.annotate(evidence.frame, f"{what}: {finding.expected}")
             name = f"captures/{self.id.replace('/', '__')}.pcapng"

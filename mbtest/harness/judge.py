@@ -8,14 +8,14 @@ import msgspec
 
 from mbtest.harness.session import Session
 from mbtest.observe import CLIENT, SERVER, Observation, Stage
-from mbtest.observe.owed import owed
+from mbtest.observe.owed import NO_TIMER, owed
 from mbtest.observe.state import Connection, Manner, Mode, Subflow
 from mbtest.results import Evidence, Fallback, Outcome, Stream
 from mbtest.wire import Dss
 
 ROLES = (CLIENT, SERVER)
 MOST_OWED = 4
-"""Things owed that are told, the oldest first."""
+"""Things owed that are told."""
 TELLING = 8
 """Octets by which data is found again among packets; what is sent does not repeat itself."""
 
@@ -72,8 +72,10 @@ def judge(session: Session) -> Judgement:
 
 def _stalled(session: Session) -> Judgement:
     """Return what is owed, by whom, and which timer would move it."""
-    owing = owed(session.observation.trace)
-    hosts = {one.who for one in owing}
+    owing = owed(session.observation.trace, session.elapsed, session.written)
+    # What no timer moves is what keeps all else waiting.
+    owing.sort(key=lambda one: (one.timer != NO_TIMER, one.since))
+    hosts = {one.who for one in owing if one.timer == NO_TIMER} or {one.who for one in owing}
     return Judgement(
         outcome=Outcome.STALLED,
         reason=session.stuck,

@@ -19,6 +19,7 @@ from mbtest.network.capture import Capture
 from mbtest.network.contract import Backend, Network
 from mbtest.network.topology import ROLES, Role, Topology
 from mbtest.observe import CLIENT, SERVER, Observation
+from mbtest.observe.owed import Written
 from mbtest.results import BoxUse, StackState, Stream
 from mbtest.stacks import Connection, Settings, stack
 
@@ -73,6 +74,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     errors: Mapping[str, str]
     """What the application of each host was told instead of a good end, by host; empty where nothing."""
     stacks: Mapping[str, StackState]
+    written: Mapping[str, Written]
+    """What the application of each host wrote, and whether it said that no more come."""
     stuck: str
     """Where the run was stuck, in words; empty where it came to its end."""
     elapsed: int
@@ -170,6 +173,7 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
             server.stream(client, delivered),
         ),
         received={"to_server": bytes(server.received), "to_client": bytes(client.received)},
+        written={app.role: Written(app.written, app.ended) for app in (client, server)},
         errors={"client": client.error, "server": server.error},
         stacks=states,
         stuck=stuck,

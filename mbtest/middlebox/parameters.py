@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Iterator
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -95,6 +96,7 @@ def written(value: object) -> str:
     return repr(str(value)) if isinstance(value, (IPv4Address, IPv6Address)) else repr(value)
 
 
+@cache
 def _specification(box: type) -> list[tuple[dataclasses.Field[Any], Any, Parameter | None]]:
     """Return the fields that the constructor takes, in its order, with their bare types and `Parameter`s."""
     try:

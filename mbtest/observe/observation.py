@@ -22,7 +22,7 @@ class Observation:
     def __init__(self) -> None:
         """Begin with nothing."""
         self.book = Rulebook()
-        self.trace = Trace(self.book)
+        self.trace = Trace(self.book, follows_octets=False)
         self.hosts = {CLIENT: HostView(CLIENT), SERVER: HostView(SERVER)}
         self.undecodable = 0
         self._decoded: dict[int, Packet] = {}

@@ -329,8 +329,7 @@ class Connection:
     @property
     def may_be_tcp(self) -> bool:
         """Whether the host has had any reason to become regular TCP."""
-        failed = self.fail_received is not None or self.path_broken is not None
-        return failed or self.infinite_sent is not None or self.doubtful or self.is_tcp_to_peer
+        return self.is_troubled or self.infinite_sent is not None or self.doubtful or self.is_tcp_to_peer
 
 
 class Moment:

@@ -26,11 +26,14 @@ OTHER = {CLIENT: SERVER, SERVER: CLIENT}
 class Trace:
     """Takes packets in the order of capture."""
 
-    def __init__(self, judge: Judge | None = None, taken_at: str | None = None) -> None:
+    def __init__(
+        self, judge: Judge | None = None, taken_at: str | None = None, *, follows_octets: bool = True
+    ) -> None:
         """Begin with nothing.
 
         judge: asked about each segment that a host sent. taken_at: the host at which a single capture point
-        is, `client` or `server`; None for a point between them.
+        is, `client` or `server`; None for a point between them. follows_octets: whether to compare what left
+        a host with what arrived, which takes a while.
         """
         self.judge = judge
         self.taken_at = taken_at
@@ -42,7 +45,7 @@ class Trace:
         self.began: int | None = None
         self.now = 0
         self.two_points = False
-        self.transit = Transit()
+        self.transit: Transit | None = Transit() if follows_octets else None
         self._fragments: dict[tuple[str | None, str | None], Defragmenter] = {}
         self._roles: dict[tuple[bytes, bytes], str] = {}
         """Who sends what a flow's first end sends, where there is one capture point."""
@@ -87,7 +90,8 @@ class Trace:
         if side is not None:
             self.two_points = True
             self._host(side, exact=True).add(number, time, path, segment, side == sender)
-            self.transit.add(number, side == sender, sender, segment)
+            if self.transit is not None:
+                self.transit.add(number, side == sender, sender, segment)
             return
         for role in (sender, OTHER[sender]):
             self._host(role, exact=role == self.taken_at).add(number, time, path, segment, role == sender)
@@ -135,7 +139,8 @@ class Trace:
         for host in self.hosts.values():
             if finish is not None:
                 finish(host, self.now)
-        self.transit.finish()
+        if self.transit is not None:
+            self.transit.finish()
 
     def counterpart(self, host: HostTrace, connection: Connection) -> Connection | None:
         """Return a connection as the other host knows it; None where keys do not tell."""

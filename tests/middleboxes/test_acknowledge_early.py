@@ -87,12 +87,15 @@ def test_a_reset_ends_its_care(way: Any) -> None:
     assert line.wait(10_000) == []
 
 
-def test_there_is_one_timer_however_often_all_is_acknowledged() -> None:
+def test_a_copy_of_data_that_is_kept_is_looked_after_once() -> None:
     line = opened()
-    for at in range(0, 50, 10):
-        line.put(data(at))
-        line.put(answer(at + 10), TO_CLIENT)
-    assert len(line.clock) == 1
+    line.put(data(0))
+    line.wait(400)
+    line.put(data(0))
+    line.out.clear()
+    assert line.wait(999) == []
+    assert line.wait(1) == [data(0)]
+    assert line.wait(1000) == [data(0)]
 
 
 def test_everything_else_passes_and_is_not_answered() -> None:

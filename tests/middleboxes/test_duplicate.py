@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,6 +47,6 @@ def test_streams_arrive_as_they_were_sent(seed: int, later: int) -> None:
 
 
 @pytest.mark.parametrize("told", [{"share": -1.0}, {"later": -1}])
-def test_impossible_parameters_are_refused(told: dict[str, int]) -> None:
+def test_impossible_parameters_are_refused(told: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"^DuplicateSegments: \w+=\S+ is out of range; give"):
         DuplicateSegments(**told)

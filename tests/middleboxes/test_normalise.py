@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from tests.middlebox.bench import TO_CLIENT, Line, segment, talk
 ISN = 2**32 - 5
 
 
-def data(at: int, payload: bytes, **more: int) -> Segment:
+def data(at: int, payload: bytes, **more: Any) -> Segment:
     return segment(ISN + 1 + at, payload, options=[Dss(4)], **more)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -59,6 +60,6 @@ def test_streams_arrive_as_they_were_sent(seed: int) -> None:
 
 
 @pytest.mark.parametrize("told", [{"share": 2.0}, {"delay": 0}])
-def test_impossible_parameters_are_refused(told: dict[str, int]) -> None:
+def test_impossible_parameters_are_refused(told: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"^ReorderSegments: \w+=\S+ is out of range; give"):
         ReorderSegments(**told)
