@@ -73,7 +73,7 @@ def check(box: Any) -> None:
     What a text file says is taken too: a list for a tuple, text for an address, and for a class of
     `mbtest.wire` its name.
     """
-    for field, bare, parameter in _specification(type(box)):
+    for field, bare, parameter in _specification(box.__class__):
         value = _read(getattr(box, field.name), bare)
         setattr(box, field.name, value)
         place = f"{type(box).__name__}: {field.name}={value!r:.60}"
