@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint bench fuzz clean tools
+.PHONY: run test lint bench fuzz stability clean tools
 
 # A newcomer's first command ends well whenever the runs completed, whatever the stacks did (status 1).
 run: $(STAMP)
@@ -24,6 +24,10 @@ bench: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m benchmarks.fuzz_wire
+
+# Two hundred times each, with all processors kept busy: hours for all of them, minutes for a case.
+stability: $(STAMP)
+	$(BIN)/python -m benchmarks.stability $(or $(ARGS),'payload.*' 'fail.*' 'infinite.*')
 
 # Debian packages that some tests want; without root, or elsewhere, those tests say what they miss.
 tools:
