@@ -64,13 +64,10 @@ MEANING: Mapping[str, Mapping[str, str]] = {
 }
 """What the counters of fallback, failure and reset that Linux has, or had, count; in the report's order."""
 
-_ONE_CONNECTION = "takes two connections of the same host; a run has one"
 _NO_PORTS = "takes an announced address with a port of its own"
 WHY_NOT: Mapping[str, str] = {
-    "MPCapableSYNTXDisabled": _ONE_CONNECTION,
     "MPFallbackTokenInit": "takes keys whose tokens collide, four times in a row; keys are of chance",
     "MD5SigFallback": "the kernel refuses TCP_MD5SIG on a socket of MPTCP",
-    "SimultConnectFallback": "takes two programs that connect to each other; here one listens",
     "FallbackFailed": "takes a race within the kernel, between a fallback and a join or a retransmission",
     "MPCapableEndpAttempt": _NO_PORTS,
     "MPJoinSynTxCreatSkErr": "takes a kernel that is out of memory; no packet tells of it",

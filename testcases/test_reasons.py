@@ -104,8 +104,9 @@ def test_a_subflow_is_given_up(run: RunFixture) -> None:
     """The faster of two paths falls silent for good, and few timeouts are allowed: the sender gives it up."""
     silence = Aim(path=1, from_byte=16 * KIB)
     session = run(
-        [LimitRate(1_000_000), DropSegments(aim=silence)],
-        sends=768 * KIB,
+        [LimitRate(1_000_000, queue=32_000), DropSegments(aim=silence)],
+        sends=512 * KIB,
+        patience=12,
         sysctls={"net.ipv4.tcp_retries2": "3"},
         endpoint={"client": {"retries": 3}, "server": {"retries": 3}},
     )

@@ -193,9 +193,9 @@ def test_a_stuck_run_says_where_it_was_stuck(tmp_path):
     )
     content(tmp_path, body)
     finished = mbtest("run", "mine.it", *LINUX, "--content", "mine", "--out", "out", cwd=tmp_path)
-    assert finished.returncode == 1
+    assert finished.returncode == 0, "regular TCP gets no further either, and no stack is to blame"
     run = entry(tmp_path / "out")
-    assert run.outcome == "stalled"
+    assert (run.outcome, run.verdict) == ("stalled", "inconclusive")
     assert "the client wrote 100 of 100 octets" in run.reason
     assert "the server read 0 of 100" in run.reason
 

@@ -15,9 +15,6 @@ from mbtest.observe.signals import KEPT_FAILURES
 from mbtest.observe.state import Connection, Manner, Mode, Subflow
 from mbtest.results import Evidence
 from mbtest.wire import (
-    ACK,
-    RST,
-    SYN,
     AddAddr,
     Dss,
     MpCapable,
@@ -28,6 +25,8 @@ from mbtest.wire import (
     MptcpOption,
     MpTcprst,
     RemoveAddr,
+    Segment,
+    Timestamps,
 )
 from mbtest.wire.describe import one_line, option_words
 
@@ -40,21 +39,18 @@ class Carried(NamedTuple, Generic[Option]):
 
     frame: int
     flow: FlowView
-    flags: int
-    start: int
-    """The segment's sequence number."""
-    ack: int
+    segment: Segment
     option: Option
 
     @property
     def opens(self) -> bool:
         """Whether it is on a SYN without ACK."""
-        return self.flags & (SYN | ACK) == SYN
+        return self.segment.syn and not self.segment.has_ack
 
     @property
     def answers(self) -> bool:
         """Whether it is on a SYN/ACK."""
-        return self.flags & (SYN | ACK) == SYN | ACK
+        return self.segment.syn and self.segment.has_ack
 
 
 class Account:
@@ -80,9 +76,7 @@ class Account:
                         if isinstance(option, MptcpOption) and (
                             not isinstance(option, Dss) or option.infinite
                         ):
-                            one = Carried(
-                                frame, flow, segment.flags, int(segment.seq), int(segment.ack), option
-                            )
+                            one = Carried(frame, flow, segment, option)
                             self._carried[is_sent, type(option)].append(one)
 
     def sent(self, form: type[Option]) -> list[Carried[Option]]:
@@ -159,7 +153,7 @@ def capable_accepted(account: Account) -> Found:
 
 def capable_confirmed(account: Account) -> Found:
     """Return the connections on which the host sent both keys."""
-    return each_flow([one for one in account.sent(MpCapable) if not one.flags & SYN])
+    return each_flow([one for one in account.sent(MpCapable) if not one.segment.syn])
 
 
 def capable_refused(account: Account) -> Found:
@@ -218,7 +212,7 @@ def join_unknown(account: Account) -> Found:
 
 def join_confirmed(account: Account) -> Found:
     """Return the subflows on which the host proved itself in the third ACK."""
-    return each_flow([one for one in account.sent(MpJoinAck) if not one.flags & (SYN | RST)])
+    return each_flow([one for one in account.sent(MpJoinAck) if not (one.segment.syn or one.segment.rst)])
 
 
 def join_kept(account: Account) -> Found:
@@ -320,14 +314,19 @@ def failures_heard(account: Account) -> Found:
 
 def _is_heard(account: Account, one: Carried[Option]) -> bool:
     """Whether TCP has no reason to drop a segment: no newer one came before it, and a RST is acceptable."""
-    if one.flags & RST:
+    if one.segment.rst:
         return _is_live(account.had(one.flow), one)
     before = (seen.segment for seen in one.flow.received.segments if seen.frame < one.frame)
-    return not any(_is_newer(int(two.seq), one.start) or _is_newer(int(two.ack), one.ack) for two in before)
+    return not any(_is_newer(segment, one.segment) for segment in before)
 
 
-def _is_newer(number: int, than: int) -> bool:
-    return 0 < (number - than) & 0xFFFF_FFFF < 0x8000_0000
+def _is_newer(segment: Segment, than: Segment) -> bool:
+    """Whether a segment was sent after another, as its numbers and timestamps tell (RFC 7323 §5)."""
+    pairs = [(int(segment.seq), int(than.seq)), (int(segment.ack), int(than.ack))]
+    clocks = segment.option(Timestamps), than.option(Timestamps)
+    if clocks[0] is not None and clocks[1] is not None:
+        pairs.append((clocks[0].value, clocks[1].value))
+    return any(0 < (one - other) & 0xFFFF_FFFF < 0x8000_0000 for one, other in pairs)
 
 
 def infinite_sent(account: Account) -> Found:
@@ -336,9 +335,9 @@ def infinite_sent(account: Account) -> Found:
 
 
 def infinite_in_order(account: Account) -> Found:
-    """Return the infinite mapping that made the host regular TCP; behind a hole it is not yet looked at.
+    """Return the infinite mapping, with data, that made the host regular TCP.
 
-    None where something else made it regular TCP.
+    Behind a hole it is not yet looked at. None where something else made it regular TCP.
     """
     connection = account.connection
     if connection is None or connection.fallback is None:
@@ -346,12 +345,12 @@ def infinite_in_order(account: Account) -> Found:
     if connection.fallback.manner is not Manner.INFINITE_RECEIVED or account.has_fallen_back:
         return None
     for one in account.received(Dss):
-        subflow = account.subflow(one.flow)
-        isn = subflow.peer.isn if subflow is not None else None
-        if subflow is not None and isn is not None:
-            start = (one.start - isn) & 0xFFFF_FFFF
-            if start < subflow.peer.mapped.taken.front & 0xFFFF_FFFF:
-                return every([one])
+        half = subflow.peer if (subflow := account.subflow(one.flow)) is not None else None
+        if half is None or half.isn is None or not one.segment.payload_length:
+            continue
+        start = (int(one.segment.seq) - half.isn) & 0xFFFF_FFFF
+        if start < half.mapped.taken.front & 0xFFFF_FFFF:
+            return every([one])
     return []
 
 
@@ -382,11 +381,13 @@ def _is_live(subflow: Subflow | None, one: Carried[Option]) -> bool:
 
     RFC 5961 §3.2: only a RST with the very next sequence number ends a connection at once.
     """
-    if subflow is None or subflow.peer.rst != one.frame or subflow.peer.fin is not None:
+    if subflow is None or subflow.peer.rst != one.frame:
+        return False
+    if subflow.peer.fin is not None or subflow.own.fin is not None:
         return False
     # A RST of the host's own may have been on its way, unless it could have no reason for one.
     opening = subflow.kind == "join" and subflow.opened_here and not (subflow.answered or subflow.bad_hmac)
     if subflow.own.rst is not None and (subflow.own.rst < one.frame or not opening):
         return False
     isn, front = subflow.peer.isn, subflow.peer.mapped.taken.front
-    return isn is None or (one.start - isn - front) & 0xFFFF_FFFF == 0
+    return isn is None or (int(one.segment.seq) - isn - front) & 0xFFFF_FFFF == 0

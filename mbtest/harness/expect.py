@@ -225,8 +225,11 @@ class Counted:
 
     def ask(self, run: Judged) -> Answer:
         """Look at what the stack handed over."""
-        value = run.session.stacks[self.host].counters.get(self.counter, 0)
+        state = run.session.stacks[self.host]
+        value = state.counters.get(self.counter, 0)
         expected = f"{self.counter} of the {self.host} moves by at least {self.at_least}"
+        if self.counter not in state.knows:
+            return Answer(True, expected, f"{state.name} has no such counter")
         return Answer(value >= self.at_least, expected, f"it moved by {value}")
 
 

@@ -6,6 +6,7 @@ import signal
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv6Address
 from types import FrameType
 
 import msgspec
@@ -21,9 +22,11 @@ from mbtest.network.topology import ROLES, Role, Topology
 from mbtest.observe import CLIENT, SERVER, Observation
 from mbtest.observe.owed import Written
 from mbtest.results import BoxUse, StackState, Stream
-from mbtest.stacks import Connection, Settings, stack
+from mbtest.stacks import Connection, ConnectionLost, Host, Settings, stack
 
+Address = IPv4Address | IPv6Address
 PORT = 80
+REHEARSAL_PORT = 79
 DRAIN = 2 * SECOND
 """How long the closing of the flows is followed after both applications are done."""
 CORRUPT = 2 * SECOND
@@ -121,6 +124,9 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
     capture = network.capture
     if capture is None:
         raise HarnessError("a run without a capture cannot be judged")
+    ends = {role: plan.topology.interfaces(role)[0].addresses(plan.variant.family)[0].ip for role in ROLES}
+    if plan.workload.rehearsals:
+        _rehearse(plan, network, capture, hosts, ends["server"])
     observation, follow = Observation(), _follower(capture)
     loop = network.loop
     settle_from: int | None = None
@@ -146,9 +152,13 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
     for reader, writer in ((client, server), (server, client)):
         octets = plan.workload.stream(writer.role, plan.seed)
         reader.expect(delivered(octets, writer.direction))
-    hosts["server"].listen(PORT, accepted)
-    target = plan.topology.server[0].addresses(plan.variant.family)[0]
-    client.begin(hosts["client"].connect(target.ip, PORT))
+    if plan.workload.opened_by == "both":
+        # SYNs are on their way at once, and boxes get them in the next round of the loop: they cross.
+        server.begin(hosts["server"].connect(ends["client"], PORT, PORT))
+        client.begin(hosts["client"].connect(ends["server"], PORT, PORT))
+    else:
+        hosts["server"].listen(PORT, accepted)
+        client.begin(hosts["client"].connect(ends["server"], PORT))
     stuck = _run_applications(plan, network, client, server, lambda: follow(observation))
     for application in (client, server):
         application.close()
@@ -179,6 +189,33 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
         stuck=stuck,
         elapsed=elapsed,
     )
+
+
+def _rehearse(
+    plan: Plan, network: Network, capture: Capture, hosts: Mapping[Role, Host], target: Address
+) -> None:
+    """Open connections and close them, one after the other; what the hosts count begins after that."""
+    loop = network.loop
+    accepted: list[Connection] = []
+    hosts["server"].listen(REHEARSAL_PORT, accepted.append)
+    for _ in range(plan.workload.rehearsals):
+        observation, follow = Observation(), _follower(capture)
+        opened = hosts["client"].connect(target, REHEARSAL_PORT)
+        loop.run(lambda: _is_decided(opened, accepted), loop.now + int(plan.patience * SECOND))  # noqa: B023
+        for connection in (opened, *accepted):
+            connection.close()
+        accepted.clear()
+        loop.run(lambda: follow(observation) > 0 and observation.closed(), loop.now + DRAIN)  # noqa: B023
+    for host in hosts.values():
+        host.begin()
+
+
+def _is_decided(connection: Connection, accepted: Sequence[Connection]) -> bool:
+    """Whether a connection is established on both sides, or will not be."""
+    try:
+        return connection.connected() and bool(accepted)
+    except ConnectionLost:
+        return True
 
 
 def settings(plan: Plan, role: Role) -> Settings:
@@ -254,7 +291,7 @@ def _where(client: Application, server: Application, why: str) -> str:
 
 def _follower(capture: Capture) -> Callable[[Observation], int]:
     """Return what feeds an observation all that was captured since it was last called, and counts it."""
-    position = 0
+    position = len(capture)
     ends = {}
     for point in capture.points:
         path, _, side = point.rpartition("/")

@@ -141,23 +141,27 @@ def contradictions(observation: Observation, stacks: Mapping[str, StackState]) -
     found: list[Contradiction] = []
     for role, state in stacks.items():
         causes = [name for name in FALLBACKS if state.counters.get(GROUP + name)]
-        account = Account(observation, role, has_fallen_back=bool(causes))
+        infinite = any(state.counters.get(GROUP + name) for name in INFINITE)
+        is_tcp = bool(causes) or (state.still_mptcp is False and not infinite)
+        account = Account(observation, role, has_fallen_back=is_tcp)
         found += [one for line in TABLE if (one := line.hold(account, state)) is not None]
         connection = account.connection
         if connection is not None and connection.mode is not Mode.UNKNOWN:
-            found += _fallback(account, state, causes)
+            found += _fallback(account, state, causes, infinite)
             if state.still_mptcp:
                 found += _socket(account, connection, state)
     return found
 
 
-def _fallback(account: Account, state: StackState, causes: Sequence[str]) -> Iterator[Contradiction]:
-    """Give where the stack says that it became regular TCP, or does not say so, and its packets differ."""
+def _fallback(
+    account: Account, state: StackState, causes: Sequence[str], infinite: bool
+) -> Iterator[Contradiction]:
+    """Give where the stack says that it became regular TCP, or does not say so, and its packets differ.
+
+    infinite: whether it counts an infinite mapping; those that it counts and did not send are in the table.
+    """
     role, last = account.role, account.last_word()
-    infinite = any(state.counters.get(GROUP + name) for name in INFINITE)
-    # Infinite mappings that are counted and not sent are in the table.
-    is_tcp = bool(causes) or (state.still_mptcp is False and not infinite)
-    if is_tcp and account.speaks_to_the_end and last is not None and not account.was_reset:
+    if account.has_fallen_back and account.speaks_to_the_end and last is not None and not account.was_reset:
         yield Contradiction(
             role,
             causes[0] if causes else "still_mptcp",

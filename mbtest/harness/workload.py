@@ -35,6 +35,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     wait_for_joins: send no more than a prelude before the intended subflows are established or refused.
     client_begins, server_begins: the first octets of what a host sends, for boxes that read them; the
     others are of chance.
+    opened_by: `both`, each host connects to the other at the same time, and none listens.
+    rehearsals: connections that are opened and closed before: what a host learns of a path it knows then.
     aborts: the host that aborts the connection, as a program does that is killed with data unread, once
     both have read `aborts_after` octets together.
     """
@@ -47,6 +49,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int = 1
     ends_early: bool = False
     wait_for_joins: bool = True
+    opened_by: Literal["client", "both"] = "client"
+    rehearsals: int = 0
     aborts: Role | None = None
     aborts_after: int = 0
 

@@ -100,11 +100,16 @@ class Host(Protocol):
     def listen(self, port: int, accepted: Callable[[Connection], None]) -> None:
         """Take connections to `port` on any address."""
 
-    def connect(self, address: IPv4Address | IPv6Address, port: int) -> Connection:
-        """Open a connection; it may not be established yet."""
+    def connect(
+        self, address: IPv4Address | IPv6Address, port: int, own_port: int | None = None
+    ) -> Connection:
+        """Open a connection; it may not be established yet. own_port: any where none is given."""
 
     def state(self) -> StackState:
         """Return what the stack says of itself now."""
+
+    def begin(self) -> None:
+        """Count from now on: what was before is not part of the run."""
 
     def close(self) -> None:
         """Let go of everything."""

@@ -186,7 +186,7 @@ class LinuxHost:
                 settings.subflows or settings.join_from or settings.signal
             ):
                 _manage_paths(settings)
-            self._before = read_counters()
+        self.begin()
 
     def listen(self, port: int, accepted: Callable[[Connection], None]) -> None:
         """Take connections to `port` on any address of either family."""
@@ -209,12 +209,16 @@ class LinuxHost:
 
         self._network.loop.add_reader(listener, accept)
 
-    def connect(self, address: IPv4Address | IPv6Address, port: int) -> Connection:
+    def connect(
+        self, address: IPv4Address | IPv6Address, port: int, own_port: int | None = None
+    ) -> Connection:
         """Open a connection to `address`."""
         # Linux gives IPv6 subflows to IPv6 sockets only; those reach IPv4 by mapped addresses.
         mapped = self._network.family == "mixed" and address.version == 4
         family = socket.AF_INET if address.version == 4 and not mapped else socket.AF_INET6
         sock = self._host.socket(family, socket.SOCK_STREAM, self._stack.protocol)
+        if own_port is not None:
+            sock.bind(("" if family == socket.AF_INET else "::", own_port))
         connection = SocketConnection(self._network, sock)
         code = sock.connect_ex((f"::ffff:{address}" if mapped else str(address), port))
         if code not in (0, errno.EINPROGRESS):
@@ -231,6 +235,11 @@ class LinuxHost:
             counters={name: by for name, by in moved.items() if by},
             knows=tuple(name for name in after if name.startswith(MPTCP_COUNTERS)),
         )
+
+    def begin(self) -> None:
+        """Count from now on."""
+        with self._host.entered():
+            self._before = read_counters()
 
     def close(self) -> None:
         """Stop listening."""

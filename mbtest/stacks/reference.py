@@ -148,9 +148,12 @@ class ReferenceHost:
         self._endpoint.listen(port)
         self._listeners[port] = accepted
 
-    def connect(self, address: IPv4Address | IPv6Address, port: int) -> Connection:
+    def connect(
+        self, address: IPv4Address | IPv6Address, port: int, own_port: int | None = None
+    ) -> Connection:
         """Open a connection to `address`."""
-        connection = ReferenceConnection(self, self._endpoint.connect(address, port, self.now))
+        opened = self._endpoint.connect(address, port, self.now, source_port=own_port)
+        connection = ReferenceConnection(self, opened)
         self.touch()
         return connection
 
@@ -159,6 +162,10 @@ class ReferenceHost:
         counters = {name: number for name, number in self._endpoint.counters.items() if number}
         noted = _summed_up(event for event in self._endpoint.events() if event.kind is not Kind.STATE)
         return StackState(name=self._stack.name, counters=counters, events=tuple(noted[:MOST_EVENTS]))
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._endpoint.counters.clear()
 
     def close(self) -> None:
         """Let go of the endpoint: nothing that comes from now on reaches it."""

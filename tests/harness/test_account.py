@@ -7,7 +7,7 @@ import pytest
 from mbtest.harness import account as wire
 from mbtest.harness.account import Account
 from mbtest.observe import Observation
-from mbtest.wire import ACK, RST, SYN, Dss, MpCapable, MpFail, MpJoinAck, MpTcprst
+from mbtest.wire import ACK, FIN, RST, SYN, Dss, MpCapable, MpFail, MpJoinAck, MpTcprst, Timestamps
 from tests.observe.conversation import IDSN, SYN_OPTIONS, Talk
 
 
@@ -143,16 +143,17 @@ def test_a_wrong_checksum_behind_a_hole_is_not_looked_at_yet():
     assert wire.first_wrong_checksums(account(talk, "server")) == []
 
 
-@pytest.mark.parametrize("hole", [False, True])
-def test_infinite_mappings(hole):
+@pytest.mark.parametrize(("hole", "size"), [(False, 9), (True, 9), (False, 0)])
+def test_infinite_mappings(hole, size):
     talk = Talk().established()
     start = talk.flows[0].next["client"]
     if hole:
         talk.data("client", lost=True)
     infinite = Dss(dsn=IDSN["client"] + 101, dsn_64=True, subflow_sequence=start, length=0)
-    talk.send("client", infinite, payload=bytes(9))
+    talk.send("client", infinite, payload=bytes(size))
     assert frames(wire.infinite_sent(account(talk, "client"))) == [len(talk.frames) - 1]
-    assert frames(wire.infinite_in_order(account(talk, "server"))) == [len(talk.frames)] * (not hole)
+    acts = bool(size) and not hole
+    assert frames(wire.infinite_in_order(account(talk, "server"))) == [len(talk.frames)] * acts
 
 
 # -- The end -------------------------------------------------------------------------------------------------
@@ -198,11 +199,20 @@ def test_a_reset_with_another_number_than_the_next_ends_nothing_at_once(beyond):
     assert len(wire.failures_heard(client)) == (not beyond)
 
 
-def test_what_something_newer_overtook_may_be_dropped():
+def test_a_host_that_had_ended_its_side_may_be_gone():
     talk = Talk().established()
-    talk.data("server")
-    talk.ack("server", MpFail(7), seq=1)
-    assert wire.failures_heard(account(talk, "client")) == []
+    talk.ack("client", flags=FIN | ACK)
+    talk.reset("server", MpTcprst(6))
+    assert wire.was_reset_with_reason(account(talk, "client")) == []
+
+
+@pytest.mark.parametrize("newer", ["number", "clock", "nothing"])
+def test_what_something_newer_overtook_may_be_dropped(newer):
+    talk = Talk().established()
+    talk.ack("server", Timestamps(9 if newer == "clock" else 7, 1))
+    seq = 1 if newer == "number" else None
+    talk.ack("server", MpFail(7), Timestamps(7, 1), seq=seq)
+    assert bool(wire.failures_heard(account(talk, "client"))) is (newer == "nothing")
 
 
 def test_a_request_is_no_subflow_that_a_host_had():

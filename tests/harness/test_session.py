@@ -137,6 +137,32 @@ def test_an_aim_at_a_path_that_is_not_there_is_refused(fixture: Make, aim: Aim) 
         fixture()(PassThrough(aim=aim))
 
 
+@pytest.mark.parametrize("network", ["namespaces", "simulated"])
+def test_both_hosts_open_the_connection(fixture: Make, network: str) -> None:
+    make = simulated(fixture) if network == "simulated" else fixture()
+    workload = Workload(client_sends=4 * KIB, server_sends=KIB, opened_by="both")
+    session = make(workload=workload).session
+    for role in ("client", "server"):
+        first, *_ = session.observation.hosts[role].flows.values()
+        assert first.sent.segments[0].segment.syn
+        assert first.received.segments[0].segment.syn
+        assert not first.received.segments[0].segment.has_ack
+    assert session.stuck == ""
+
+
+@pytest.mark.parametrize("network", ["namespaces", "simulated"])
+def test_a_rehearsal_is_not_part_of_the_run(fixture: Make, network: str) -> None:
+    make = simulated(fixture) if network == "simulated" else fixture()
+    session = make(workload=Workload(client_sends=4 * KIB, rehearsals=2)).session
+    (flow,) = session.observation.hosts["client"].flows.values()
+    first = flow.sent.segments[0]
+    assert first.segment.syn
+    assert first.frame > 2 * 6
+    assert session.stream(Direction.TO_SERVER).received == 4 * KIB
+    if network == "namespaces":
+        assert session.stacks["client"].counters["MPTcpExtMPCapableSYNTX"] == 1
+
+
 def test_a_run_without_progress_says_where_it_was_stuck(fixture: Make) -> None:
     trial = fixture()(DropSegments(aim=Aim(kinds=Kind.DATA)), client_sends=KIB, patience=0.3)
     assert trial.session.stuck == (

@@ -234,6 +234,14 @@ def test_a_host_that_fell_back_has_no_ears():
     assert found(Scene(talk, OPENED | {"DssFallback": 1}, GRANTED | {"MPFailTx": 1, "MPRstTx": 1})) == []
 
 
+def test_a_socket_that_says_tcp_has_no_ears_either():
+    scene = failure()
+    hears = {"MPFailRx", "InfiniteMapRx", "DataCsumErr"}
+    deaf = {name: by for name, by in scene.server.items() if name not in hears}
+    assert {one.counter for one in found(scene, server=state(deaf))} == hears
+    assert found(scene, server=state(deaf, still_mptcp=False)) == []
+
+
 def test_an_infinite_mapping_behind_a_hole_is_not_yet_looked_at():
     talk = Talk().established()
     start = talk.flows[0].next["client"]

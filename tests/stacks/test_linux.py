@@ -137,6 +137,26 @@ def test_an_abort_is_told_to_the_peer(network, connected):
     assert network.loop.run(lost, network.loop.now + 5_000_000)
 
 
+def test_hosts_that_connect_to_each_other_are_connected(network, start):
+    far = network.hosts["client"].interfaces[0]
+    back = far.v6 if network.family == "v6" else far.v4
+    # One thread runs both hosts: neither SYN is delivered before the other is sent.
+    ends = [
+        start("tcp", "server").connect(back, 80, 80),
+        start("tcp", "client").connect(address(network), 80, 80),
+    ]
+    assert network.loop.run(lambda: all(end.connected() for end in ends) and ends[0].send(b"x"), 5_000_000)
+    assert receive(network, ends[1]) == b"x"
+    for end in ends:
+        end.close()
+
+
+def test_what_was_counted_before_is_not_told(connected):
+    _, _, hosts = connected()
+    hosts["client"].begin()
+    assert "MPTcpExtMPCapableSYNTX" not in hosts["client"].state().counters
+
+
 def test_a_port_that_nobody_listens_to(network, start):
     start("linux", "server")
     near = start("linux", "client").connect(address(network), 81)
