@@ -173,7 +173,7 @@ def test_fragments_are_the_segment_that_they_make_up():
     (arrived,) = talk.seen.server.flows.values()
     last = arrived.received.segments[-1]
     assert (last.frame, last.segment.payload, last.segment.options) == (10, data.payload, data.options)
-    assert talk.seen.connection(SERVER).peer.arrived.front == 901
+    assert talk.seen.connection(SERVER).subflows[0].peer.mapped.taken.front == 901
 
 
 def test_fragments_that_make_nothing_readable_are_counted():
