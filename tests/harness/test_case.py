@@ -89,6 +89,15 @@ def test_each_value_is_met_in_few_runs(directions, checksums):
     assert {variant.checksum for variant in found} == set(checksums)
 
 
+def test_further_pairs_take_one_of_the_runs():
+    pairs = (("linux", "linux"), ("linux", "reference"), ("reference", "linux"))
+    cases = [declared(f"topic.claim-{number}", directions=BOTH_WAYS) for number in range(20)]
+    found = [variants(one, Choice(pairs=pairs)) for one in cases]
+    assert {len(runs) for runs in found} == {4}
+    assert {runs[2].family for runs in found} == {"v4", "v6"}
+    assert all(runs[2].suffix.split("/")[1:] == runs[3].suffix.split("/")[1:] for runs in found)
+
+
 def test_nothing_in_common_is_no_run():
     assert variants(declared(), Choice(family="mixed")) == []
 
