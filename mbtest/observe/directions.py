@@ -23,6 +23,7 @@ class Stream:
         "fin_frame",
         "known",
         "top",
+        "uncertain",
         "waiting",
         "wide",
     )
@@ -46,6 +47,11 @@ class Stream:
         self.fin_frame = 0
         self.fin_acked = False
         """Whether a Data ACK of the DATA_FIN was sent, or came in time."""
+        self.uncertain = False
+        """Whether anything came that its receiver may have dropped.
+
+        That is data beyond the window (RFC 8684 §3.8), or with a checksum too many or too few (§3.3).
+        """
         self.arrived = Ranges(1)
         """What arrived and was mapped, and had a right checksum; of its own stream what a host sent."""
 
@@ -99,6 +105,7 @@ class Half:
         "sack",
         "scale",
         "segments",
+        "stamp",
         "syns",
         "timestamps",
         "top",
@@ -127,6 +134,8 @@ class Half:
         self.mss: int | None = None
         self.timestamps = False
         self.sack = False
+        self.stamp: int | None = None
+        """The latest timestamp that reached the host in order (RFC 7323 §4.3)."""
         self.syns = 0
         self.segments = 0
         """Segments that are no SYN."""

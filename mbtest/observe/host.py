@@ -122,11 +122,8 @@ class HostTrace:
         if not sent:
             if self._is_outside(moment, half):
                 return
-            front = half.mapped.taken.front
-            if moment.start != front and not flags & _SYN_OR_RST:
-                moment.late = moment.start + moment.size + (flags & FIN) <= front or (
-                    half.edge is not None and moment.start >= half.edge
-                )
+            if not flags & _SYN_OR_RST:
+                self._look_whether_late(moment, half)
             subflow.own.lone_number = 0
         elif self.judge is not None:
             self.judge.sent(self, moment)
@@ -153,6 +150,21 @@ class HostTrace:
         if half.edge is None or moment.flags & _SYN_OR_RST:
             return False
         return moment.start > half.mapped.taken.front and moment.start >= half.edge + BEYOND
+
+    @staticmethod
+    def _look_whether_late(moment: Moment, half: Half) -> None:
+        """See `Moment.late`."""
+        front = half.mapped.taken.front
+        if moment.start != front:
+            moment.late = moment.start + moment.size + (moment.flags & FIN) <= front or (
+                half.edge is not None and moment.start >= half.edge
+            )
+        if moment.stamps is not None:
+            stamp = moment.stamps.value
+            if half.stamp is not None and (stamp - half.stamp) & 0x8000_0000:
+                moment.late = True
+            elif moment.start <= front:
+                half.stamp = stamp
 
     @staticmethod
     def _is_new(subflow: Subflow, seq: int, sent: bool) -> bool:

@@ -20,6 +20,7 @@ TIMERS: dict[Duty, tuple[str, str]] = {
     Duty.ECHO: ("the announcer's repetition of ADD_ADDR", "RFC 8684 §3.4.1"),
     Duty.FAIL_ANSWER: (NO_TIMER, "RFC 8684 §3.7"),
     Duty.FAILURE: (NO_TIMER, "RFC 8684 §3.7"),
+    Duty.CHECKSUM: (NO_TIMER, "RFC 8684 §3.3"),
     Duty.RESET: ("the opener's retransmission timeout", "RFC 8684 §3.2"),
     Duty.JOIN_ACK: ("the opener's timer of the third ACK", "RFC 8684 §3.2"),
     Duty.JOIN_HMAC: ("its timer of the third ACK", "RFC 8684 §3.2"),

@@ -82,7 +82,7 @@ def _take_dss(moment: Moment) -> None:
         if moment.sent:
             owed = connection.data_owed
             if owed is not None:
-                full = data_ack >= stream.arrived.front
+                full = data_ack >= stream.arrived.front or stream.uncertain
                 connection.data_owed = None if full else owed._replace(frame=moment.frame, time=moment.time)
     if stream.fin is not None and not stream.fin_acked and data_ack > stream.fin and not moment.late:
         stream.fin_acked = True
@@ -127,10 +127,23 @@ def take_mapping(host: HostTrace, moment: Moment, half: Half) -> None:
     if mapping.fin and not mapping.length:
         _arrived(connection, moment, end, end + 1)
         return
+    if not moment.sent:
+        _look_at_presence(moment, mapping)
     if mapping.fin and _is_of_known(half, mapping):
         _arrived(connection, moment, end, end + 1)
     if half.mapped.clash(mapping) is None:
         _pieces(host, moment, half, half.mapped.declare(mapping))
+
+
+def _look_at_presence(moment: Moment, mapping: Mapping) -> None:
+    """Look whether a mapping has a checksum where there is none, or the other way round (RFC 8684 §3.3)."""
+    connection = moment.connection
+    if moment.dss is None or mapping.infinite or connection.checksum is None or not connection.is_mptcp:
+        return
+    if (mapping.checksum is None) is connection.checksum:
+        moment.own.mapped.lacked = connection.peer.uncertain = True
+        if not moment.late:
+            connection.owe(Duty.CHECKSUM, moment.frame, moment.time, moment.subflow.key)
 
 
 def _is_of_known(half: Half, mapping: Mapping) -> bool:
@@ -220,7 +233,9 @@ def _arrived(connection: Connection, moment: Moment, start: int, end: int) -> No
         return
     stream = connection.peer
     stream.arrived.add(start, end)
-    owes = (stream.acked or 0) < stream.arrived.front
+    if connection.right_edge is not None and end > connection.right_edge + 1:
+        stream.uncertain = True
+    owes = (stream.acked or 0) < stream.arrived.front and not stream.uncertain
     if owes and connection.data_owed is None and not moment.late and connection.is_mptcp:
         connection.data_owed = Owed(Duty.DATA_ACK, moment.frame, moment.time)
 
@@ -311,7 +326,7 @@ def take_reset(host: HostTrace, moment: Moment) -> None:
     """Take in the first RST of a direction."""
     note(host, moment, "RST")
     connection = moment.connection
-    for duty in (Duty.RESET, Duty.FAST_RESET, Duty.JOIN_ACK, Duty.JOIN_HMAC, Duty.FIN):
+    for duty in (Duty.RESET, Duty.CHECKSUM, Duty.FAST_RESET, Duty.JOIN_ACK, Duty.JOIN_HMAC, Duty.FIN):
         connection.settle(duty, moment.subflow.key)
     if moment.subflow.own.fin is None:
         # After a FIN it is no answer to anything, but the RST of a port that is closed.

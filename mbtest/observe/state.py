@@ -52,6 +52,7 @@ class Duty(enum.Enum):
     FAIL_ANSWER = "an answer to MP_FAIL"
     FAILURE = "MP_FAIL, or a reset, for a wrong checksum"
     RESET = "a reset of a join that failed"
+    CHECKSUM = "a reset for a checksum too many or too few"
     JOIN_ACK = "an acknowledgement of the HMAC of a join"
     JOIN_HMAC = "the HMAC of its join once more"
     FAST_RESET = "a reset in answer to MP_FASTCLOSE"
@@ -157,6 +158,13 @@ class Subflow:
         """Whether data can be sent on it by the host."""
         own, peer = self.own, self.peer
         return self.established and own.fin is None and own.rst is None and peer.rst is None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the host has shown, by what it sent on it, to know that it is usable."""
+        # The opener's third ACK comes before it knows.
+        by_opener = self.kind == "join" and bool(self.opened_here)
+        return self.usable and self.own.segments > by_opener
 
 
 class Connection:
@@ -341,9 +349,9 @@ class Moment:
     window = 0
     """In octets."""
     late = False
-    """Whether all that it has had come before, or lies beyond the window: TCP drops such a segment.
+    """Whether TCP drops it: what it has came before, or is beyond the window, or its timestamp is old.
 
-    RFC 9293 §3.10.7.4. Stacks differ in how strict they are: it may be acted upon, and need not.
+    RFC 9293 §3.10.7.4, RFC 7323 §5. Stacks differ in how strict they are: it may be acted upon, and need not.
     """
     options: Sequence[MptcpOption] = ()
     dss: Dss | None = None

@@ -3,7 +3,7 @@
 import pytest
 
 from mbtest.observe.state import Manner, Mode
-from mbtest.wire import Dss, MpFail
+from mbtest.wire import Dss, MpFail, Timestamps
 from mbtest.wire.keys import token
 from tests.observe.conversation import IDSN, KEYS, MASK_64, Talk
 
@@ -105,6 +105,16 @@ def test_a_segment_just_beyond_the_window_may_be_taken_and_need_not():
     found = connection(talk)
     assert found.subflows[0].peer.mapped.taken.ahead == [(edge, edge + 1)]
     assert found.owed == []
+
+
+def test_data_that_fills_a_hole_is_older_than_what_came_and_counts():
+    talk = Talk().established()
+    old = talk.dss("client", bytes(10))
+    talk.flows[0].next["client"] += 10
+    talk.stream["client"] += 10
+    talk.data("client", 10, more=(Timestamps(9, 0),))
+    talk.send("client", old, Timestamps(8, 0), payload=bytes(10), seq=101)
+    assert connection(talk).data_owed is not None
 
 
 def test_a_segment_outside_the_window_says_nothing():

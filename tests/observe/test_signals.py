@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from mbtest.observe.state import Duty
-from mbtest.wire import AddAddr, MpFail, MpFastclose
+from mbtest.wire import AddAddr, MpFail, MpFastclose, Timestamps
 from mbtest.wire.keys import add_addr_hmac
 from tests.observe.conversation import IDSN, KEYS, Talk
 
@@ -68,6 +68,15 @@ def test_what_comes_too_late_for_tcp_makes_no_duty(signal, duty):
     assert duties(talk) == set()
     talk.ack("client", signal)
     assert duties(talk) == {duty}
+
+
+def test_what_is_older_than_what_came_before_makes_no_duty():
+    talk = Talk().established()
+    talk.ack("client", Timestamps(5, 0))
+    talk.ack("client", Timestamps(4, 0), MpFail(IDSN["server"] + 101))
+    assert duties(talk) == set()
+    talk.ack("client", Timestamps(5, 0), MpFail(IDSN["server"] + 101))
+    assert duties(talk) == {Duty.FAIL_ANSWER}
 
 
 def test_an_infinite_mapping_that_comes_too_late_for_tcp_forbids_no_data_acks():

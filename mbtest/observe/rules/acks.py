@@ -9,6 +9,7 @@ from mbtest.observe.rules.conditions import BARE, DATA, DATA_ACK, EARLY, INITIAL
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.rules.registry import END, MUST, rule
 from mbtest.observe.state import Duty, Mode, Moment
+from mbtest.wire import RST
 
 
 @rule(
@@ -135,13 +136,15 @@ def first_data_ack(host: HostTrace, m: Moment) -> str | None:
 )
 def window_shrinks(host: HostTrace, m: Moment) -> str | None:
     """Data ACK plus window; by no more than scaling rounds off."""
-    edge, half = m.connection.right_edge, m.subflow.own
-    if edge is None or m.window < 0 or m.data_ack is None or m.connection.fallback is not None:
+    edge = m.connection.right_edge
+    assert m.data_ack is not None
+    end = m.data_ack + m.window
+    if edge is None or end >= edge or m.window < 0 or m.flags & RST or m.subflow.own.scale is None:
         return None
     shift = max((subflow.own.scale or 0) for subflow in m.connection.subflows)
-    if m.flags & 0x04 or m.data_ack + m.window + (1 << shift) > edge or half.scale is None:
+    if end + (1 << shift) > edge or m.connection.fallback is not None:
         return None
-    return f"the window ends at {m.data_ack + m.window}, after {edge}"
+    return f"the window ends at {end}, after {edge}"
 
 
 @rule(
@@ -156,10 +159,13 @@ def beyond_window(host: HostTrace, m: Moment) -> str | None:
     """Data ACK plus window, the largest that came; one octet more, as a probe."""
     edge, mapping = m.connection.send_edge, m.mapping
     assert mapping is not None
-    if edge is None or not m.size or not mapping.length or m.connection.fallback is not None:
+    shift = mapping.data - mapping.start
+    if edge is None or m.start + m.size + shift <= edge + 1 or not mapping.length:
         return None
-    end = min(m.start + m.size, mapping.end) + mapping.data - mapping.start
-    return f"data up to {end}; the window ends at {edge}" if end > edge + 1 else None
+    end = min(m.start + m.size, mapping.end) + shift
+    if end <= edge + 1 or m.connection.fallback is not None:
+        return None
+    return f"data up to {end}; the window ends at {edge}"
 
 
 @rule(

@@ -10,6 +10,7 @@ from mbtest.observe.rules.duties import overdue
 from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
 from mbtest.observe.state import PATIENCE, Duty, Moment
 from mbtest.wire import ACK, RST, SYN, MpFastclose, MpJoinSyn, MpTcprst
+from mbtest.wire.mptcp import Reason
 
 
 @rule(
@@ -49,8 +50,8 @@ def fin_loses_data(host: HostTrace, m: Moment) -> str | None:
     exact=True,
 )
 def fin_with_data_fin(host: HostTrace, m: Moment) -> str | None:
-    """Else that data may have to go on the subflow that is closed."""
-    if m.mapping is None or not m.mapping.fin or not m.connection.is_mptcp:
+    """Else that data may have to go on the subflow that is closed. What is repeated ends nothing."""
+    if m.mapping is None or not m.mapping.fin or m.connection.own.fin is not None or m.connection.may_be_tcp:
         return None
     acked = m.connection.own.acked or 1
     for subflow in m.connection.subflows:
@@ -83,11 +84,13 @@ def fins(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     exact=True,
 )
 def fin_on_each(host: HostTrace, m: Moment) -> str | None:
-    """A RST may end one on which data is outstanding."""
+    """A RST may end one on which data is outstanding, as it says or as is to be seen."""
     own, peer = m.subflow.own, m.subflow.peer
-    if m.connection.ended_at is None or not m.subflow.usable or own.top > own.acked or peer.fin is not None:
+    if m.connection.ended_at is None or not m.subflow.in_use or own.top > own.acked or peer.fin is not None:
         return None
     if m.connection.fastclose_sent or m.connection.fastclose_received:
+        return None
+    if any(isinstance(option, MpTcprst) and option.reason == Reason.OUTSTANDING for option in m.options):
         return None
     return "a RST, and both DATA_FINs are acknowledged"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mbtest.observe.host import HostTrace
 from mbtest.observe.mappings import Mapping
 from mbtest.observe.rules.conditions import (
@@ -16,8 +18,9 @@ from mbtest.observe.rules.conditions import (
     SEVERAL,
     URGENT,
 )
-from mbtest.observe.rules.registry import CHECKED, MUST, SHOULD, rule
-from mbtest.observe.state import PATIENCE, Moment
+from mbtest.observe.rules.duties import overdue
+from mbtest.observe.rules.registry import CHECKED, END, MUST, SHOULD, rule
+from mbtest.observe.state import PATIENCE, Duty, Moment
 from mbtest.wire import SYN, Dss
 
 LOOKED_AT = 256
@@ -55,7 +58,8 @@ def mapping_changed(host: HostTrace, m: Moment) -> str | None:
 def checksum_present(host: HostTrace, m: Moment) -> str | None:
     """In a DSS; for MP_CAPABLE see capable.checksum."""
     assert m.mapping is not None
-    if m.dss is None or m.connection.checksum is not True or m.mapping.checksum is not None:
+    c = m.connection
+    if m.dss is None or c.checksum is not True or c.doubtful or m.mapping.checksum is not None:
         return None
     return None if m.mapping.infinite else "no checksum"
 
@@ -70,9 +74,23 @@ def checksum_present(host: HostTrace, m: Moment) -> str | None:
 def checksum_unasked(host: HostTrace, m: Moment) -> str | None:
     """The option is two octets longer then."""
     assert m.mapping is not None
-    if m.dss is None or m.connection.checksum is not False or m.mapping.checksum is None:
+    c = m.connection
+    if m.dss is None or c.checksum is not False or c.doubtful or m.mapping.checksum is None:
         return None
     return "a checksum, which was not agreed on"
+
+
+@rule(
+    "dss.checksum-reset",
+    MUST,
+    ("RFC8684-3.3/checksum-not-negotiated", "RFC8684-3.3/checksum-missing"),
+    "A subflow with a mapping that has a checksum too many, or too few, is reset",
+    END,
+    exact=True,
+)
+def checksum_reset(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
+    """Against what was agreed on."""
+    return overdue(host, now, Duty.CHECKSUM)
 
 
 @rule(

@@ -37,11 +37,14 @@ def _owed(connection: Connection, duty: Duty) -> Iterator[Owed]:
 
 
 def _speaks_mptcp(connection: Connection) -> bool:
-    """Whether the host can still Data ACK: not where it lacked mappings, and has fallen silent for that."""
-    is_silent = all(subflow.own.bare or subflow.closed for subflow in connection.subflows)
-    has_reason = connection.is_tcp_to_peer or any(
-        subflow.peer.mapped.lacked for subflow in connection.subflows
-    )
+    """Whether the host can still Data ACK: not where it has fallen silent for any of the usual reasons.
+
+    Each has a rule of its own: mappings that are missing, a wrong checksum, a peer that is regular TCP.
+    """
+    subflows = connection.subflows
+    is_silent = all(subflow.own.bare or subflow.closed for subflow in subflows)
+    lacks = any(subflow.peer.mapped.lacked for subflow in subflows)
+    has_reason = lacks or connection.is_tcp_to_peer or connection.failed is not None
     return connection.is_mptcp and not (is_silent and has_reason)
 
 

@@ -147,12 +147,9 @@ def infinite_among_several(host: HostTrace, m: Moment) -> str | None:
 
 
 def _other_in_use(m: Moment) -> Subflow | None:
-    """Return another subflow that can be used, and that the host has shown to know to be so."""
+    """Return another subflow that is in use, and that the peer has not ended."""
     for subflow in m.connection.subflows:
-        # The opener's third ACK comes before it knows.
-        early = subflow.kind == "join" and bool(subflow.opened_here)
-        is_known = subflow.own.segments > early and subflow.peer.fin is None
-        if subflow is not m.subflow and subflow.usable and is_known:
+        if subflow is not m.subflow and subflow.in_use and subflow.peer.fin is None:
             return subflow
     return None
 

@@ -95,7 +95,29 @@ def fin_with_data_fin(*, busy: bool, again: bool = False) -> Talk:
     return talk
 
 
-def resets_at_the_end(*, outstanding: bool) -> Talk:
+def repeats_data_fin() -> Talk:
+    """The DATA_FIN comes once more beside the FIN of a subflow, with data outstanding on the other."""
+    talk = Talk().established()
+    flow = talk.join()
+    talk.data("client", lost=True)
+    talk.data("client", payload=b"", fin=True, flow=flow)
+    talk.stream["client"] -= 1
+    talk.data("client", payload=b"", fin=True, flags=FIN | ACK, flow=flow)
+    return talk
+
+
+def resets_a_join_at_the_end() -> Talk:
+    """The third ACK of a join comes as the connection ends, and is answered by a RST."""
+    talk = Talk().established()
+    talk.data("client", payload=b"", fin=True)
+    talk.data("server", payload=b"", fin=True)
+    flow = talk.join(until=3)
+    talk.ack("client")
+    talk.reset("server", flow=flow)
+    return talk
+
+
+def resets_at_the_end(*options, outstanding: bool = False) -> Talk:
     talk = Talk().established()
     talk.data("client", payload=b"", fin=True)
     talk.ack("server")
@@ -103,7 +125,7 @@ def resets_at_the_end(*, outstanding: bool) -> Talk:
     if outstanding:
         talk.data("client", lost=True, payload=bytes(50), dsn=IDSN["client"] + 1, subflow_sequence=101)
     talk.ack("client")
-    talk.reset("client")
+    talk.reset("client", *options)
     return talk
 
 
@@ -112,7 +134,7 @@ BROKEN = {
     "close.fins": lambda: unclosed(6),
     "close.join-after": lambda: join_after(1),
     "close.fin-with-data-fin": lambda: fin_with_data_fin(busy=True),
-    "close.fin-on-each": lambda: resets_at_the_end(outstanding=False),
+    "close.fin-on-each": resets_at_the_end,
     "reset.flags": lambda: reset(MpTcprst(0, 2)),
     "reset.carrier": lambda: (talk := Talk().established(), talk.ack("client", MpTcprst(0)))[0],
     "reset.reason": lambda: reset(MpTcprst(7)),
@@ -127,6 +149,9 @@ FOLLOWED = {
     "FIN after all": lambda: fin_too_early(acked=True),
     "DATA_FIN and FIN, and nothing outstanding": lambda: fin_with_data_fin(busy=False),
     "DATA_FIN and FIN, and all Data ACKed": lambda: fin_with_data_fin(busy=True, again=True),
+    "a FIN with the DATA_FIN once more": repeats_data_fin,
+    "a RST of what has just joined": resets_a_join_at_the_end,
+    "a RST for too much outstanding data": lambda: resets_at_the_end(MpTcprst(4)),
     "a RST where data is outstanding": lambda: resets_at_the_end(outstanding=True),
     "a RST with a reason": lambda: reset(MpTcprst(6, 1)),
     "fast close": lambda: answered(1, resets=True),

@@ -1,5 +1,7 @@
 """One departure for each rule on DSS; the transfer without it breaks none."""
 
+import copy
+
 import pytest
 
 from mbtest.observe.rules import RULES, dss
@@ -97,6 +99,24 @@ def twice(second: bytes, *, shift: int = 0, on_another: bool = True, acked: bool
     return conversation
 
 
+def odd_checksum(seconds: float, *, checksum: bool, resets: bool = False) -> Talk:
+    """A mapping reaches the server with a checksum too many or too few. checksum: what was agreed on."""
+    conversation = talk(checksum=checksum)
+    payload = bytes(100)
+    option = conversation.dss("client", payload)
+    shadow = Talk()
+    shadow.flows = [copy.deepcopy(conversation.flows[0])]
+    fields = {name: getattr(option, name) for name in option.__struct_fields__}
+    other = Dss(**{**fields, "checksum": None if checksum else 7})
+    conversation.send(
+        "client", option, payload=payload, arrives=shadow.send("client", other, payload=payload, lost=True)
+    )
+    if resets:
+        conversation.reset("server")
+    conversation.wait(seconds).send("client", lost=True)
+    return conversation
+
+
 BROKEN = {
     "dss.mapping-changed": changed,
     "dss.checksum-present": lambda: data(True, checksum=None),
@@ -104,6 +124,7 @@ BROKEN = {
     "dss.checksum-right": lambda: data(True, checksum=7),
     "dss.checksum-of-fin": lambda: data(True, payload=b"", fin=True, checksum=7),
     "dss.same-checksum": other_checksum,
+    "dss.checksum-reset": lambda: odd_checksum(3, checksum=False),
     "dss.same-octets": lambda: twice(bytes(100)),
     "dss.reserved": lambda: data(reserved=1),
     "dss.mapping-on-each": unmapped_at_first,
@@ -124,6 +145,8 @@ FOLLOWED = {
     "a DATA_FIN with data": lambda: data(True, fin=True),
     "32 bits": lambda: data(dsn=(IDSN["client"] + 101) & 0xFFFF_FFFF, dsn_64=False),
     "the same octets on another subflow": lambda: twice(bytes(range(100))),
+    "a reset for a checksum too few": lambda: odd_checksum(3, checksum=True, resets=True),
+    "a checksum too many, a moment ago": lambda: odd_checksum(1, checksum=False),
     "some of them": lambda: twice(bytes(range(40, 60)), shift=40),
     "the same octets further on": lambda: twice(bytes(range(100)), on_another=False),
     "others, under numbers that were acknowledged": lambda: twice(bytes(100), acked=True),

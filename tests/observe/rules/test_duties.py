@@ -4,7 +4,7 @@ import pytest
 
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.state import Duty
-from mbtest.wire import RST, MpFail
+from mbtest.wire import ACK, FIN, RST, MpFail
 from tests.observe.conversation import IDSN, Talk
 
 
@@ -31,6 +31,42 @@ def test_nothing_is_owed_on_a_connection_that_was_reset():
     talk.send("client", flags=RST)
     talk.wait(9)
     talk.send("client", flags=RST)
+    assert late(talk) == []
+
+
+def data_acks(talk: Talk) -> list[str]:
+    trace = talk.traced()
+    return [words for _, _, _, words in overdue(trace.hosts["server"], trace.now, Duty.DATA_ACK)]
+
+
+@pytest.mark.parametrize(("offset", "found"), [(0, 1), (200_000, 0)])
+def test_what_came_beyond_the_window_may_have_been_dropped(offset, found):
+    talk = Talk().established()
+    talk.ack("server", window=500)
+    if offset:
+        talk.data("client", 100, dsn=IDSN["client"] + 201 + offset)
+    talk.data("client", 100)
+    talk.wait(9).send("client")
+    assert len(data_acks(talk)) == found
+
+
+def test_a_fin_is_not_owed_behind_data_that_nobody_acknowledges():
+    talk = Talk().established()
+    talk.data("client", lost=True)
+    talk.data("client", payload=b"", fin=True)
+    talk.received["server"] = talk.stream["client"]
+    talk.ack("server")
+    talk.data("server", payload=b"", fin=True)
+    talk.ack("client")
+    talk.ack("server", flags=FIN | ACK)
+    talk.wait(9).ack("client")
+    trace = talk.traced()
+    assert list(overdue(trace.hosts["client"], trace.now, Duty.FIN)) == []
+
+
+def test_after_a_reset_by_the_peer_a_host_had_as_long_as_ever():
+    talk = failed().wait(0.5)
+    talk.reset("client")
     assert late(talk) == []
 
 
