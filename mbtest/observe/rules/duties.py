@@ -24,7 +24,8 @@ def overdue(host: HostTrace, now: int, duty: Duty) -> Iterator[tuple[int, int, i
             until = _until(connection, one, now)
             grace = GRACE.get(duty, 2 * SECOND)
             if _came_to_its_end(connection, until):
-                grace = min(grace, AT_THE_END)
+                # What belongs on the very next segment was not done, however soon the end came.
+                grace = 0 if duty is Duty.FAILURE else min(grace, AT_THE_END)
             if until - one.time > grace:
                 waited = (until - one.time) / SECOND
                 yield connection.number, one.frame, one.time, f"{duty.value} is owed for {waited:.1f} s"
