@@ -30,7 +30,7 @@ TOP = 5
 Case = Callable[[RunFixture], None]
 
 
-def matrix() -> Iterator[tuple[Case, RunFixture]]:
+def matrix(folder: Path) -> Iterator[tuple[Case, RunFixture]]:
     """Give every run of every case: reference with reference, in virtual time."""
     for module in content.modules("testcases"):
         for function in vars(module).values():
@@ -38,20 +38,20 @@ def matrix() -> Iterator[tuple[Case, RunFixture]]:
                 continue
             for case in cases_of(function):
                 for variant in variants(case, Choice(pairs=((REFERENCE, REFERENCE),))):
-                    yield function, RunFixture(case, variant, 1, topology, (), "simulated")
+                    yield function, RunFixture(case, variant, 1, topology, (), "simulated", (), folder)
 
 
 def run_matrix(folder: Path, every: int = 1) -> list[tuple[float, str, int]]:
     """Carry all runs out, judged, captures written; return (CPU seconds, id, frames) of each."""
     found = []
-    for function, fixture in islice(matrix(), 0, None, every):
+    for function, fixture in islice(matrix(folder), 0, None, every):
         started = time.process_time()
         failure: Exception | None = None
         try:
             function(fixture)
         except Exception as error:  # noqa: BLE001 - as the harness has it: a case's exception is its verdict
             failure = error
-        fixture.result(failure, folder)
+        fixture.result(failure)
         session = fixture.session
         frames = 0 if session is None else len(session.capture)
         found.append((time.process_time() - started, fixture.id, frames))

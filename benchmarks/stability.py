@@ -52,7 +52,7 @@ def once(place: tuple[str, str, int]) -> Told:
         function(fixture)
     except Exception as error:  # noqa: BLE001 - what a case raises becomes its verdict
         failure = error
-    entry = fixture.result(failure, None)
+    entry = fixture.result(failure)
     return entry.id, entry.verdict.value, entry.outcome.value if entry.outcome else "none"
 
 

@@ -235,6 +235,21 @@ class BoxInfo(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[BoxParameter, ...] = ()
 
 
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault that the kernel reported of itself while runs went on: an oops, a warning, a stall."""
+
+    seconds: float
+    """Since the machine started, as dmesg prints it."""
+    title: str
+    """The first line, and the function of the kernel where that is known."""
+    lines: tuple[str, ...]
+    """The kernel's words."""
+    pid: int = 0
+    """The process that the kernel was in; a thread of the kernel's own as well. 0 where it does not say."""
+    runs: tuple[str, ...] = ()
+    """The ids of those that were under way: what caused it is among them."""
+
+
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how the runs were made."""
 
@@ -269,6 +284,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     """All that there are, tested or not, in the order of sections."""
     boxes: tuple[BoxInfo, ...] = ()
     """All that there are, used or not."""
+    alarms: tuple[Alarm, ...] = ()
+    """In the order in which the kernel reported them; none too where its messages could not be read."""
 
     def tally(self) -> dict[Verdict, int]:
         """Return how many runs have each verdict, in the order of `Verdict`, zeros left out."""

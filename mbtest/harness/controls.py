@@ -33,7 +33,7 @@ def pass_through(plan: Plan, directory: Path | None) -> Control | None:
 
     directory: the run directory.
     """
-    bare = msgspec.structs.replace(plan, boxes=())
+    bare = msgspec.structs.replace(plan, boxes=(), keep=None)
     return _control("pass-through", _key(bare), bare, directory)
 
 
@@ -51,7 +51,7 @@ def regular_tcp(plan: Plan, case: str, directory: Path | None) -> Control | None
     if any(stack(name).lacks() for name in names):
         return None
     variant = msgspec.structs.replace(variant, client=names[0], server=names[1], checksum=False)
-    regular = msgspec.structs.replace(plan, variant=variant, endpoint=endpoint, subflows=0)
+    regular = msgspec.structs.replace(plan, variant=variant, endpoint=endpoint, subflows=0, keep=None)
     return _control("regular TCP", f"{case} {_key(regular)}", regular, directory)
 
 

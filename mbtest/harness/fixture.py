@@ -37,6 +37,15 @@ class Unsupported(Exception):  # noqa: N818 - a verdict, not a mistake
     """A stack said that it lacks what the run needs; nothing was carried out."""
 
 
+class KernelFault(Exception):  # noqa: N818 - a verdict, not a mistake
+    """The kernel under test ended or holds the process of a run, which cannot tell of itself any more."""
+
+    def __init__(self, finding: Finding) -> None:
+        """Say what it should have done and did."""
+        super().__init__(finding.actual)
+        self.finding = finding
+
+
 class Trial(Judged):
     """A judged run, to be held against what the case expects."""
 
@@ -108,11 +117,12 @@ class RunFixture:
         command: Sequence[str],
         network: Backend = "namespaces",
         through: Sequence[Middlebox] = (),
+        directory: Path | None = None,
     ) -> None:
         """Prepare a run.
 
         command: words that every repetition has, as `--content DIR`. through: boxes at the client's end of
-        those of the case.
+        those of the case. directory: the run directory, below which captures are written.
         """
         self.case = case
         self.variant = variant
@@ -121,6 +131,7 @@ class RunFixture:
         self._topology = topology
         self._command = command
         self._through = tuple(through)
+        self._directory = directory
         self._trial: Trial | None = None
         self._findings: list[Finding] = []
         self._controls: tuple[Control, ...] = ()
@@ -217,13 +228,20 @@ class RunFixture:
             grace=grace,
             backup=backup,
             network=self.network,
+            keep=None if self._directory is None else self._directory / self._capture,
         )
         session = carry_out(plan)
         self._trial = Trial(session, self.case.level, self.case.requirements, self._findings)
         return self._trial
 
-    def result(self, failure: BaseException | None, directory: Path | None) -> Run:
-        """Return the run's entry, and write its capture below `directory`. failure: what the case raised."""
+    @property
+    def _capture(self) -> str:
+        """Where the run directory has the run's capture."""
+        return f"captures/{self.id.replace('/', '__')}.pcapng"
+
+    def result(self, failure: BaseException | None) -> Run:
+        """Return the run's entry, and write its capture. failure: what the case raised."""
+        directory = self._directory
         graded = self._grade(failure, directory)
         artifacts: dict[str, str] = {}
         session = self.session
@@ -238,9 +256,9 @@ class RunFixture:
                                 else "expectation failed"
                             )
                             session.capture.annotate(evidence.frame, f"{what}: {finding.expected}")
-            name = f"captures/{self.id.replace('/', '__')}.pcapng"
-            session.capture.write(directory / name)
-            artifacts["capture"] = name
+            session.capture.write(directory / self._capture)
+        if directory is not None and (directory / self._capture).exists():
+            artifacts["capture"] = self._capture
         return Run(
             id=self.id,
             case=self.case.id,
@@ -287,6 +305,9 @@ class RunFixture:
         trial = self._trial
         if isinstance(failure, Unsupported):
             return Grade(Verdict.UNSUPPORTED, str(failure))
+        if isinstance(failure, KernelFault):
+            self._findings.append(failure.finding)
+            return Grade(Verdict.FAIL, str(failure))
         if isinstance(failure, UsageError):
             return Grade(Verdict.HARNESS_ERROR, f"{USAGE}{failure}")
         if failure is not None and not isinstance(failure, Inconclusive):

@@ -16,15 +16,16 @@ from mbtest.harness import PROPERTY
 from mbtest.harness.boxes import boxes
 from mbtest.harness.catalogue import coverage
 from mbtest.harness.provenance import provenance
+from mbtest.harness.watch import Watch
 from mbtest.results import Level, Results, Run, Verdict
 
 
 class Gatherer:
     """A plugin of the controller: takes the entry out of each report."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        """Prepare the run directory that the options name."""
-        self._config = config
+    def __init__(self, config: pytest.Config, watch: Watch | None = None) -> None:
+        """Prepare the run directory that the options name. watch: what listens to the kernel."""
+        self._config, self._watch = config, watch
         self._directory = Path(config.getoption("mbtest_out"))
         (self._directory / "captures").mkdir(parents=True, exist_ok=True)
         self._started = time.time()
@@ -58,6 +59,7 @@ class Gatherer:
                 runs=tuple(sorted(self._runs.values(), key=lambda run: (run.topic, run.id))),
                 requirements=self._requirements,
                 boxes=self._boxes,
+                alarms=self._watch.finish() if self._watch is not None else (),
             ),
             self._directory,
         )

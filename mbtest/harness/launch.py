@@ -94,7 +94,7 @@ def launch(order: Order) -> int:
     tally = found.tally()
     if tally.get(Verdict.HARNESS_ERROR) or status == pytest.ExitCode.INTERNAL_ERROR:
         return 3
-    if tally.get(Verdict.FAIL):
+    if tally.get(Verdict.FAIL) or found.alarms:
         return 1
     return 0 if found.runs else 5
 

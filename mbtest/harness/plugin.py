@@ -16,7 +16,7 @@ import pytest
 from mbtest.harness import CASE_ATTRIBUTE, PROPERTY
 
 if TYPE_CHECKING:
-    from mbtest.harness.case import Case, Choice
+    from mbtest.harness.case import Case, Choice, Variant
     from mbtest.harness.fixture import RunFixture
     from mbtest.middlebox import Middlebox
     from mbtest.network.topology import Topology
@@ -45,6 +45,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mbtest-content", action="append", default=[], metavar="DIR", help="a user's own content"
     )
+    group.addoption(
+        "--mbtest-patience",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help="for a process that the kernel holds",
+    )
     group.addoption("--mbtest-out", default=None, metavar="DIR", help="where captures and result.json go")
 
 
@@ -56,7 +63,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("mbtest_out") and not hasattr(config, "workerinput"):
         from mbtest.harness.gather import Gatherer
 
-        config.pluginmanager.register(Gatherer(config), "mbtest-gatherer")
+        watch = None
+        if config.getoption("mbtest_network") == "namespaces":
+            from mbtest.harness.watch import Watch
+            from mbtest.stacks.guard import PATIENCE
+
+            watch = Watch(config, config.getoption("mbtest_patience") or PATIENCE)
+            config.pluginmanager.register(watch, "mbtest-watch")
+        config.pluginmanager.register(Gatherer(config, watch), "mbtest-gatherer")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -96,7 +110,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def run(request: pytest.FixtureRequest) -> RunFixture:
     """One variant of the case: call it to carry it out."""
-    from mbtest.harness.fixture import RunFixture
     from mbtest.harness.pairs import uses_kernel
 
     if not hasattr(request.function, CASE_ATTRIBUTE) or not hasattr(request, "param"):
@@ -108,12 +121,7 @@ def run(request: pytest.FixtureRequest) -> RunFixture:
         from mbtest.network import privileges
 
         privileges.enter()
-    command = [word for folder in config.getoption("mbtest_content") for word in ("--content", folder)]
-    seed, network = config.getoption("mbtest_seed"), config.getoption("mbtest_network")
-    through = config.getoption("mbtest_through")
-    if through:
-        command += ["--through", through]
-    return RunFixture(case, variant, seed, _topology, command, network, _preset(through) if through else ())
+    return fixture_of(config, case, variant)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -133,8 +141,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a case raises becomes its verdict
         failure = error
-    out = pyfuncitem.config.getoption("mbtest_out")
-    entry = fixture.result(failure, Path(out) if out else None)
+    entry = fixture.result(failure)
     pyfuncitem.user_properties.append((PROPERTY, msgspec.json.encode(entry).decode()))
     if entry.verdict is Verdict.HARNESS_ERROR and failure is not None:
         raise failure
@@ -143,6 +150,35 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     if entry.verdict in (Verdict.UNSUPPORTED, Verdict.INCONCLUSIVE):
         pytest.skip(f"{entry.verdict}: {entry.reason}")
     return True
+
+
+def fixture_of(config: pytest.Config, case: Case, variant: Variant) -> RunFixture:
+    """Return what carries a variant of a case out as the options say."""
+    from mbtest.harness.fixture import RunFixture
+
+    command = [word for folder in config.getoption("mbtest_content") for word in ("--content", folder)]
+    through, out = config.getoption("mbtest_through"), config.getoption("mbtest_out")
+    if through:
+        command += ["--through", through]
+    return RunFixture(
+        case,
+        variant,
+        config.getoption("mbtest_seed"),
+        _topology,
+        command,
+        config.getoption("mbtest_network"),
+        _preset(through) if through else (),
+        Path(out) if out else None,
+    )
+
+
+def variants_of(config: pytest.Config) -> list[tuple[Case, Variant]]:
+    """Return all variants of all cases that the options choose."""
+    from mbtest.harness.case import variants
+    from mbtest.harness.catalogue import cases
+
+    choice = _choice(config)
+    return [(case, variant) for case in cases().values() for variant in variants(case, choice)]
 
 
 def _turn(item: pytest.Item) -> tuple[int, float]:

@@ -117,6 +117,11 @@ def summary(console: Console, found: Results, page: Path) -> None:
         count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
         words = f"{_escape(case)} {outcome} ({count}): {_escape(runs[0].reason)}"
         console.print(f"[{style}]{mark} {verdict.value}[/] {words}", soft_wrap=True)
+    for alarm in found.alarms:
+        under_way = ", ".join(alarm.runs) or "no run"
+        style, mark = STYLES[Verdict.FAIL]
+        words = f"{_escape(alarm.title)} at {alarm.seconds:.3f} s; under way: {_escape(under_way)}"
+        console.print(f"[{style}]{mark} the kernel reported[/] {words}", soft_wrap=True)
     seconds = found.provenance.seconds
     console.print(f"{len(found.runs)} runs in {seconds:.1f} s; report: {page}", soft_wrap=True)
 

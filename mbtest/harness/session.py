@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from types import FrameType
 
 import msgspec
@@ -56,6 +57,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     network: Backend = "namespaces"
     endpoint: Mapping[Role, Mapping[str, object]] = {}
     """Settings of the reference endpoint, by host, beyond those that every stack has."""
+    keep: Path | None = None
+    """Where the capture of a run that is stuck is written before anything more is asked of its sockets: a
+    kernel that is broken may not come back from the next call."""
     grace: float = 1.0
     """Seconds without progress, after one application was told of an error, that the other has to be told."""
 
@@ -160,6 +164,8 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
         hosts["server"].listen(PORT, accepted)
         client.begin(hosts["client"].connect(ends["server"], PORT))
     stuck = _run_applications(plan, network, client, server, lambda: follow(observation))
+    if stuck and plan.keep is not None:
+        capture.write(plan.keep)
     for application in (client, server):
         application.close()
     loop.run(lambda: follow(observation) > 0 and observation.closed(), loop.now + (0 if stuck else DRAIN))

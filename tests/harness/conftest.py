@@ -45,6 +45,7 @@ def fixture() -> Callable[..., RunFixture]:
         level: Level = Level.MUST,
         seed: int = 1,
         network: Backend = "namespaces",
+        directory: Path | None = None,
     ) -> RunFixture:
         found = Case(
             id="test.harness", title="It holds.", topic="harness", requirements=(), level=level,
@@ -59,7 +60,7 @@ def fixture() -> Callable[..., RunFixture]:
             checksum=checksum,
             topology=topology_name,
         )
-        return RunFixture(found, variant, seed, topology, (), network)
+        return RunFixture(found, variant, seed, topology, (), network, directory=directory)
 
     return make
 
@@ -83,7 +84,7 @@ class Own:
         return subprocess.run(
             [sys.executable, "-m", "mbtest", *words],
             cwd=self.folder.parent, env={**os.environ, **environment}, capture_output=True, text=True,
-            timeout=60, check=False,
+            timeout=180, check=False,
         )  # fmt: skip
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -98,7 +99,7 @@ class Own:
         """Run pytest on the folder as a user would who has the plugin installed."""
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--import-mode=importlib", *words],
-            cwd=self.folder, capture_output=True, text=True, timeout=60, check=False,
+            cwd=self.folder, capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
 
 

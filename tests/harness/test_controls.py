@@ -61,7 +61,7 @@ def test_a_failure_that_regular_tcp_shares_is_inconclusive(fixture: Make) -> Non
     run = fixture(**SIMULATED)
     session = run(DropSegments(aim=Aim(kinds=Kind.DATA)), sends=8 * KIB, patience=1.0, limit=3.0)
     session.expect(Outcome.MULTIPATH)
-    entry = run.result(None, None)
+    entry = run.result(None)
     assert entry.verdict is Verdict.INCONCLUSIVE
     assert [control.outcome for control in entry.controls] == [Outcome.MULTIPATH, Outcome.STALLED]
     assert "regular TCP through the same boxes" in entry.reason
@@ -71,6 +71,6 @@ def test_a_failure_of_mptcp_alone_is_the_stacks(fixture: Make) -> None:
     run = fixture(**SIMULATED)
     session = run(StripOptions(), sends=8 * KIB)
     session.expect(Outcome.MULTIPATH)
-    entry = run.result(None, None)
+    entry = run.result(None)
     assert entry.verdict is Verdict.FAIL
     assert [control.outcome for control in entry.controls] == [Outcome.MULTIPATH, Outcome.FELL_BACK]

@@ -35,7 +35,7 @@ def test_a_case_can_ask_what_was_chosen(fixture: Make) -> None:
 
 
 def test_what_a_stack_cannot_is_unsupported(fixture: Make) -> None:
-    entry = fixture().result(Unsupported("stack older lacks join, which the case needs"), None)
+    entry = fixture().result(Unsupported("stack older lacks join, which the case needs"))
     assert entry.verdict is Verdict.UNSUPPORTED
     assert entry.reason == "stack older lacks join, which the case needs"
     assert entry.outcome is None
@@ -60,7 +60,7 @@ def test_a_condition_that_is_not_met_is_inconclusive(fixture: Make) -> None:
     trial = run(PassThrough(), client_sends=1)
     with pytest.raises(Inconclusive) as condition:
         trial.require(Interfered(PassThrough))
-    entry = run.result(condition.value, None)
+    entry = run.result(condition.value)
     assert entry.verdict is Verdict.INCONCLUSIVE
     assert entry.reason == ("wanted PassThrough interferes with at least 1 packets, but it interfered with 0")
 
@@ -83,7 +83,7 @@ def test_the_highest_level_that_was_missed_is_the_verdict(
     trial.expect(Outcome.MULTIPATH)
     for level in levels:
         trial.expect(Outcome.RESET, level=level)
-    entry = run.result(None, None)
+    entry = run.result(None)
     assert entry.verdict is verdict
     assert [finding.met for finding in entry.findings] == [True] + [False] * len(levels)
     if levels:
@@ -102,7 +102,7 @@ def test_alternatives_and_a_level_of_the_case(fixture: Make) -> None:
     trial = run(client_sends=1)
     trial.expect(Outcome.RESET, Outcome.MULTIPATH)
     trial.expect(Outcome.RESET, requirement="RFC8684-3.7/infinite-mapping")
-    entry = run.result(None, None)
+    entry = run.result(None)
     assert entry.verdict is Verdict.NON_STRICT
     assert [finding.level for finding in entry.findings] == [Level.SHOULD] * 2
     assert entry.findings[1].requirement == "RFC8684-3.7/infinite-mapping"
@@ -111,14 +111,14 @@ def test_alternatives_and_a_level_of_the_case(fixture: Make) -> None:
 def test_where_the_rfc_leaves_it_open_what_the_stack_chose_is_told(fixture: Make) -> None:
     run = fixture(level=Level.MAY)
     run(client_sends=1).note("the kernel chose this")
-    entry = run.result(None, None)
+    entry = run.result(None)
     assert (entry.verdict, entry.reason) == (Verdict.INFORMATIONAL, "the kernel chose this")
 
 
 def test_what_a_case_raises_is_our_fault(fixture: Make) -> None:
     run = fixture()
     run(client_sends=1)
-    entry = run.result(ZeroDivisionError("division by zero"), None)
+    entry = run.result(ZeroDivisionError("division by zero"))
     assert (entry.verdict, entry.reason) == (
         Verdict.HARNESS_ERROR,
         "ZeroDivisionError: division by zero",
@@ -126,7 +126,7 @@ def test_what_a_case_raises_is_our_fault(fixture: Make) -> None:
 
 
 def test_a_case_that_never_ran_is_our_fault(fixture: Make, tmp_path: Path) -> None:
-    entry = fixture().result(None, tmp_path)
+    entry = fixture(directory=tmp_path).result(None)
     assert (entry.verdict, entry.reason) == (Verdict.HARNESS_ERROR, "the case never called run()")
     assert entry.artifacts == {}
     assert entry.outcome is None
@@ -136,10 +136,10 @@ def test_the_capture_says_which_box_did_what_and_which_expectation_failed(
     fixture: Make, tmp_path: Path
 ) -> None:
     (tmp_path / "captures").mkdir()
-    run = fixture()
+    run = fixture(directory=tmp_path)
     trial = run(StripOptions(aim=Aim(kinds=Kind.SYN)), client_sends=KIB)
     trial.expect(Outcome.MULTIPATH)
-    entry = run.result(None, tmp_path)
+    entry = run.result(None)
     assert entry.artifacts == {
         "capture": "captures/test.harness__linux-linux__v4__to_server__no-checksum.pcapng"
     }
@@ -154,7 +154,7 @@ def test_the_capture_says_which_box_did_what_and_which_expectation_failed(
 def test_an_entry_holds_what_the_design_asks_for(fixture: Make) -> None:
     run = fixture(checksum=True, seed=9)
     run(PassThrough(), client_sends=KIB).expect(Unharmed())
-    entry = run.result(None, None)
+    entry = run.result(None)
     assert entry.id == run.id
     assert (entry.case, entry.topic, entry.title) == ("test.harness", "harness", "It holds.")
     assert (entry.seed, entry.checksum, entry.topology) == (9, True, "one-path")
@@ -178,7 +178,7 @@ def test_regular_tcp_is_a_control_that_nothing_is_expected_of(fixture: Make) -> 
     trial = run(client_sends=KIB)
     trial.expect(Outcome.MULTIPATH)
     assert is_control(run.variant)
-    entry = run.result(None, None)
+    entry = run.result(None)
     assert entry.verdict is Verdict.INFORMATIONAL
     assert entry.reason.startswith("regular TCP through these boxes: ")
     assert entry.findings == ()
