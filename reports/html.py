@@ -62,6 +62,7 @@ def page(found: Results, directory: Path) -> str:
     return environment.get_template("index.html").render(
         provenance=found.provenance,
         runs=runs,
+        alarms=found.alarms,
         cases=len({run.case for run in runs}),
         pairs=pairs,
         columns=columns,

@@ -16,8 +16,6 @@ from mbtest.harness.fixture import KernelFault, RunFixture
 from mbtest.results import Alarm, Evidence, Finding
 from mbtest.stacks.guard import Guard, Held
 
-RULE = "kernel"
-"""The rule of findings on what a kernel under test did to the process of a run."""
 SHOWN = 12
 """Lines of the kernel's report that a finding has; the report of the runs has all."""
 INNERMOST = 4
@@ -114,7 +112,7 @@ class Watch:
             words += f"; it reported: {alarms[-1].title}"
         evidence = [Evidence(0, line) for alarm in alarms[-1:] for line in alarm.lines[:SHOWN]]
         return KernelFault(
-            Finding(expected=expected, actual=words, met=False, evidence=tuple(evidence), rule=RULE)
+            Finding(expected=expected, actual=words, met=False, evidence=tuple(evidence))
         )
 
     def _fixture(self, run: str) -> RunFixture | None:

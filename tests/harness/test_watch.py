@@ -77,7 +77,6 @@ def test_a_kernel_that_breaks_fails_the_run(fixture: Any) -> None:
         actual="the kernel did not come back from a call: it waits in __lock_sock < mptcp_getsockopt",
         met=False,
         evidence=(Evidence(0, "Oops: divide error: 0000 [#1] SMP NOPTI"),),
-        rule="kernel",
     )
     entry = fixture().result(KernelFault(finding))
     assert (entry.verdict, entry.reason) == (Verdict.FAIL, finding.actual)

@@ -9,6 +9,7 @@ import pytest
 
 from mbtest.errors import UsageError
 from mbtest.results import (
+    Alarm,
     BoxUse,
     Evidence,
     Fallback,
@@ -120,6 +121,27 @@ def test_a_simulated_network_is_told(directory, found, run):
     words = "in a simulated network"
     assert words in read(directory(found([run(network="simulated", artifacts={})]))).text
     assert words not in read(directory(found([run(artifacts={})]))).text
+
+
+def test_what_the_kernel_reported_of_itself_is_told(directory, found, run):
+    first, other = run(0, artifacts={}), run(1, artifacts={})
+    oops = Alarm(
+        seconds=202.878301,
+        title="Oops: divide error, in tcp_tso_segs <b>",
+        lines=("Oops: divide error", "RIP: 0010:tcp_tso_segs+0x6a/0xa0"),
+        pid=9,
+        runs=(first.id,),
+    )
+    results = msgspec.structs.replace(found([first, other]), alarms=(oops,))
+    page = read(directory(results))
+    assert "What the kernel reported of itself" in page.text
+    assert "Oops: divide error, in tcp_tso_segs <b>" in page.text
+    assert "202.878301 s" in page.text
+    assert "RIP: 0010:tcp_tso_segs+0x6a/0xa0" in page.text
+    section = page.text.partition("What the kernel reported of itself")[2].partition("RIP")[0]
+    assert first.id in section
+    assert other.id not in section
+    assert "What the kernel reported" not in read(directory(found([first]))).text
 
 
 def test_zero_runs(directory, found):
