@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint bench fuzz stability clean tools
+.PHONY: run test lint bench fuzz random captures stability clean tools
 
 # A newcomer's first command ends well whenever the runs completed, whatever the stacks did (status 1).
 run: $(STAMP)
@@ -24,6 +24,14 @@ bench: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m benchmarks.fuzz_wire
+
+# Ten thousand random runs of the reference endpoint without boxes, in none of which a rule may be broken.
+random: $(STAMP)
+	MBTEST_EXAMPLES=$(or $(N),10000) $(BIN)/pytest tests/observe/rules/test_reference.py -k without_boxes
+
+# One capture for each rule that breaks it, for other tools to be held against.
+captures: $(STAMP)
+	$(BIN)/python -m tests.observe.rules.captures results/breaches
 
 # Two hundred times each, with all processors kept busy: hours for all of them, minutes for a case.
 stability: $(STAMP)

@@ -6,7 +6,7 @@ import runpy
 import sys
 from pathlib import Path
 
-BENCHES = ("bench_wire", "bench_setup", "bench_forwarding", "bench_endpoint", "bench_suite")
+BENCHES = ("bench_wire", "bench_check", "bench_setup", "bench_forwarding", "bench_endpoint", "bench_suite")
 
 
 def main() -> None:

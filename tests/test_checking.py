@@ -55,6 +55,35 @@ def test_status_0_where_nothing_is_broken(tmp_path, write):
     assert "client: asks for MP_CAPABLE v1 checksum" in finished.stdout
 
 
+def test_a_connection_that_began_before_the_capture_is_told(tmp_path):
+    talk = good()
+    talk.frames = talk.frames[8:]
+    said = words(read_one(one_point(tmp_path / "a.pcap", talk)))
+    (line,) = (line for line in said if line.startswith("connection 1:"))
+    assert line.endswith("unknown, begun before the capture, and who opened it is a guess from the ports")
+    whole = words(read_one(one_point(tmp_path / "b.pcap", good())))
+    assert not any("begun before" in line for line in whole)
+
+
+def test_a_file_of_which_no_packet_can_be_read_is_refused(tmp_path):
+    octets = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 127)
+    (tmp_path / "radio.pcap").write_bytes(octets + struct.pack("<IIII", 1, 0, 4, 4) + b"abcd")
+    line = one_line(mbtest("check", "radio.pcap", cwd=tmp_path))
+    assert "radio.pcap: all packets are on links of type 127; what can be read is Ethernet" in line
+
+
+def test_many_connections_are_told_apart(tmp_path):
+    capture = Capture(["p/client", "p/server"])
+    for _ in range(3):
+        talk = good()
+        for _, _, _, side, sender, raw in talk.frames:
+            capture.record(len(capture) * 1_000, 0 if side == "client" else 1, side != sender, raw)
+    capture.write(tmp_path / "a.pcapng")
+    checked = read_one(tmp_path / "a.pcapng")
+    told = [len(story.lines) for story in checked.stories]
+    assert sum(told) == sum(len(host.notes) for host in checked.trace.hosts.values())
+
+
 @pytest.mark.parametrize("write", [two_points, one_point])
 def test_status_1_where_a_must_is_broken(tmp_path, write):
     finished = mbtest("check", write(tmp_path / "a.pcapng", bad()), cwd=tmp_path)

@@ -111,9 +111,7 @@ class Watch:
         if alarms:
             words += f"; it reported: {alarms[-1].title}"
         evidence = [Evidence(0, line) for alarm in alarms[-1:] for line in alarm.lines[:SHOWN]]
-        return KernelFault(
-            Finding(expected=expected, actual=words, met=False, evidence=tuple(evidence))
-        )
+        return KernelFault(Finding(expected=expected, actual=words, met=False, evidence=tuple(evidence)))
 
     def _fixture(self, run: str) -> RunFixture | None:
         """Return the fixture of a run by its id, as its process had it."""

@@ -10,6 +10,9 @@ from collections import deque
 from mbtest.observe.mappings import Mapped
 from mbtest.observe.ranges import Ranges
 
+HELD = 4 << 20
+"""Octets held of one direction of a subflow. Few windows are wider, and a file may lack all ACKs."""
+
 
 class Stream:
     """One direction of a connection's data."""
@@ -163,6 +166,13 @@ class Half:
         self.mapped = Mapped()
         self.held: deque[tuple[int, int, bytes]] = deque()
         """Octets that were sent and not acknowledged, to be compared with what is sent again."""
+
+    def hold(self, start: int, octets: bytes) -> None:
+        """Keep octets that are new, up to `HELD` of them: the last."""
+        end = start + len(octets)
+        self.held.append((start, end, octets))
+        while end - self.held[0][0] > HELD:
+            self.held.popleft()
 
     def differs(self, start: int, octets: bytes) -> bool:
         """Whether any octets that are held from `start` on are other ones than these."""

@@ -177,7 +177,7 @@ def take_data(host: HostTrace, moment: Moment, half: Half, start: int) -> None:
     payload = moment.segment.payload
     # What is new alone, so that they are in order.
     if moment.sent and start + len(payload) > max(half.acked, half.top):
-        half.held.append((start, start + len(payload), payload))
+        half.hold(start, payload)
     if connection.mode is Mode.TCP:
         half.mapped.taken.add(start, start + len(payload))
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from mbtest.observe.host import HostTrace
@@ -33,10 +35,28 @@ class Story(NamedTuple):
     lines: list[Line]
 
 
+class _Kept(NamedTuple):
+    """What there is to tell, by host and connection: a capture can have thousands of them."""
+
+    notes: Mapping[tuple[str, int], list[Note]]
+    stalled: Mapping[tuple[str, int], list[Owing]]
+
+    @classmethod
+    def of(cls, trace: Trace) -> _Kept:
+        notes: defaultdict[tuple[str, int], list[Note]] = defaultdict(list)
+        stalled: defaultdict[tuple[str, int], list[Owing]] = defaultdict(list)
+        for role, host in trace.hosts.items():
+            for note in host.notes:
+                notes[role, note.connection].append(note)
+        for item in owed(trace):
+            stalled[item.who, item.connection].append(item)
+        return cls(notes, stalled)
+
+
 def stories(trace: Trace) -> list[Story]:
     """Return what happened on each connection, in the order in which they began."""
     told: list[Story] = []
-    stalled = owed(trace)
+    kept = _Kept.of(trace)
     seen: set[int] = set()
     client, server = trace.hosts.get(CLIENT), trace.hosts.get(SERVER)
     for host in (client, server):
@@ -47,7 +67,7 @@ def stories(trace: Trace) -> list[Story]:
             seen.add(id(connection))
             if other is not None:
                 seen.add(id(other))
-            told.append(_story(trace, host, connection, other, len(told) + 1, stalled))
+            told.append(_story(trace, host, connection, other, len(told) + 1, kept))
     return told
 
 
@@ -57,7 +77,7 @@ def _story(
     connection: Connection,
     other: Connection | None,
     number: int,
-    stalled: list[Owing],
+    kept: _Kept,
 ) -> Story:
     began = trace.began or 0
     lines = []
@@ -70,17 +90,15 @@ def _story(
         "version": connection.version,
         "checksums": connection.checksum,
         "subflows": [subflow.name for subflow in connection.subflows],
+        "from_its_start": connection.subflows[0].opened_here is not None,
     }
     for who, one in pairs:
         lines += [
             Line(note.frame, note.time - began, who.role, note.words + _where(note, one))
-            for note in who.notes
-            if note.connection == one.number
+            for note in kept.notes[who.role, one.number]
         ]
         facts[who.role] = _facts(one)
-        lines += [
-            _stall(item, began) for item in stalled if (item.who, item.connection) == (who.role, one.number)
-        ]
+        lines += [_stall(item, began) for item in kept.stalled[who.role, one.number]]
     _key_facts(facts, connection)
     lines.sort(key=lambda line: (line.time, line.frame))
     first = connection.subflows[0]
