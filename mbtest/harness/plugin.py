@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Generator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
             from mbtest.harness.watch import Watch
             from mbtest.stacks.guard import PATIENCE
 
-            watch = Watch(config, config.getoption("mbtest_patience") or PATIENCE)
+            watch = Watch(partial(_fixture_by_id, config), config.getoption("mbtest_patience") or PATIENCE)
             config.pluginmanager.register(watch, "mbtest-watch")
         config.pluginmanager.register(Gatherer(config, watch), "mbtest-gatherer")
 
@@ -121,7 +121,7 @@ def run(request: pytest.FixtureRequest) -> RunFixture:
         from mbtest.network import privileges
 
         privileges.enter()
-    return fixture_of(config, case, variant)
+    return _fixture_of(config, case, variant)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -152,7 +152,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     return True
 
 
-def fixture_of(config: pytest.Config, case: Case, variant: Variant) -> RunFixture:
+def _fixture_of(config: pytest.Config, case: Case, variant: Variant) -> RunFixture:
     """Return what carries a variant of a case out as the options say."""
     from mbtest.harness.fixture import RunFixture
 
@@ -172,13 +172,17 @@ def fixture_of(config: pytest.Config, case: Case, variant: Variant) -> RunFixtur
     )
 
 
-def variants_of(config: pytest.Config) -> list[tuple[Case, Variant]]:
-    """Return all variants of all cases that the options choose."""
+def _fixture_by_id(config: pytest.Config, identifier: str) -> RunFixture | None:
+    """Return what carries a run out, by the run's id; None where the options choose no such run."""
     from mbtest.harness.case import variants
     from mbtest.harness.catalogue import cases
 
     choice = _choice(config)
-    return [(case, variant) for case in cases().values() for variant in variants(case, choice)]
+    for case in cases().values():
+        for variant in variants(case, choice):
+            if f"{case.id}/{variant.suffix}" == identifier:
+                return _fixture_of(config, case, variant)
+    return None
 
 
 def _turn(item: pytest.Item) -> tuple[int, float]:

@@ -6,12 +6,13 @@ kernel says of it; the other runs go on in other processes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
 from mbtest.errors import HarnessError
 from mbtest.harness import PROPERTY
-from mbtest.harness.case import Case, Variant
 from mbtest.harness.fixture import KernelFault, RunFixture
 from mbtest.results import Alarm, Evidence, Finding
 from mbtest.stacks.guard import Guard, Held
@@ -25,9 +26,13 @@ INNERMOST = 4
 class Watch:
     """Gathers what the kernel reports, and gives up processes that it holds."""
 
-    def __init__(self, config: pytest.Config, patience: float) -> None:
-        """Begin. patience: seconds that a process may wait in the kernel without a moment on a processor."""
-        self._config = config
+    def __init__(self, fixture: Callable[[str], RunFixture | None], patience: float) -> None:
+        """Begin.
+
+        fixture: returns that of a run by its id, as its process had it; None where there is no such run.
+        patience: seconds that a process may wait in the kernel without a moment on a processor.
+        """
+        self._fixture = fixture
         self._under_way: dict[str, None] = {}
         self._alarms: list[Alarm] = []
         self._nodes: dict[int, object] = {}
@@ -112,15 +117,6 @@ class Watch:
             words += f"; it reported: {alarms[-1].title}"
         evidence = [Evidence(0, line) for alarm in alarms[-1:] for line in alarm.lines[:SHOWN]]
         return KernelFault(Finding(expected=expected, actual=words, met=False, evidence=tuple(evidence)))
-
-    def _fixture(self, run: str) -> RunFixture | None:
-        """Return the fixture of a run by its id, as its process had it."""
-        from mbtest.harness.plugin import fixture_of, variants_of  # noqa: PLC0415 - it registers this plugin
-
-        found: list[tuple[Case, Variant]] = [
-            pair for pair in variants_of(self._config) if f"{pair[0].id}/{pair[1].suffix}" == run
-        ]
-        return fixture_of(self._config, *found[0]) if found else None
 
 
 def run_of(nodeid: str) -> str:
