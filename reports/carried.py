@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from mbtest.network.collector import at_rest
+from mbtest.network.processes import spread
 from mbtest.results import Run
 from reports.ladder import IN_BRIEF, IN_FULL, Ladder, ladder_of
 from reports.matrix import NEEDS_A_LOOK, outcome_words, variant_of
@@ -23,15 +24,17 @@ def carried(runs: Sequence[Run], directory: Path) -> list[str]:
     directory: where the captures are. Cases stand in the order of their first runs; runs of one have much
     in common, and together are half the size.
     """
-    cases: dict[str, list[dict[str, Any]]] = {}
+    cases: dict[str, list[tuple[Run, Run]]] = {}
+    for run, told in zip(runs, tellers(runs), strict=True):
+        cases.setdefault(run.case, []).append((run, told))
+
+    def pack(pairs: Sequence[tuple[Run, Run]]) -> str:
+        bodies = [_body(run, directory, told) for run, told in pairs]
+        return base64.b64encode(zlib.compress(msgspec.json.encode(bodies), 6)).decode()
+
     # What a ladder is made of holds no cycle: the collector would look at it for nothing.
     with at_rest():
-        for run, told in zip(runs, tellers(runs), strict=True):
-            cases.setdefault(run.case, []).append(_body(run, directory, told))
-        return [
-            base64.b64encode(zlib.compress(msgspec.json.encode(bodies), 6)).decode()
-            for bodies in cases.values()
-        ]
+        return spread(pack, list(cases.values()))
 
 
 def tellers(runs: Sequence[Run]) -> list[Run]:

@@ -32,7 +32,7 @@ BESIDES = {
     "mbtest/middlebox/proxy.py": {"endpoint"},  # a proxy is two endpoints back to back
 }
 BOXES = {"wire", "middlebox", "errors"}
-REPORTS = {"results", "wire", "errors", "network.capture", "network.collector"}
+REPORTS = {"results", "wire", "errors", "network.capture", "network.collector", "network.processes"}
 # Where clocks, sockets and processes are at home, and the few places besides, each with its reason.
 EDGE = ("mbtest/network/", "mbtest/stacks/", "mbtest/cli.py")
 EXCEPTIONS = {

@@ -22,9 +22,9 @@ from mbtest.harness.fixture import USAGE
 from mbtest.harness.pairs import Pair, names, require, uses_kernel
 from mbtest.harness.presets import preset
 from mbtest.harness.progress import Progress, summary
-from mbtest.harness.provenance import processors
 from mbtest.harness.topologies import topology
 from mbtest.network.contract import Backend
+from mbtest.network.processes import processors
 from mbtest.results import Verdict
 from mbtest.stacks import stack
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import mbtest
 from mbtest.network.contract import Backend
+from mbtest.network.processes import processors
 from mbtest.results import Provenance
 
 _LIBRARIES = ("scapy", "pyroute2", "pytest", "pytest-xdist", "msgspec", "netns")
@@ -45,13 +45,6 @@ def provenance(
         sysctls=_sysctls() if network == "namespaces" else {},
         interrupted=interrupted,
     )
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _sysctls() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import mbtest
-from mbtest.harness.provenance import privileges, processors, provenance, revision
+from mbtest.harness.provenance import privileges, provenance, revision
 
 
 def git(folder: Path, *words: str) -> None:
@@ -47,10 +46,6 @@ def test_a_simulated_network_needed_no_privileges_and_no_kernel() -> None:
     )
     assert said.privileges == "none"
     assert said.sysctls == {}
-
-
-def test_processors_are_those_that_may_be_used() -> None:
-    assert processors() == len(os.sched_getaffinity(0))
 
 
 def test_a_checkout_has_a_revision_and_says_whether_it_was_changed(checkout: Path) -> None:
