@@ -61,7 +61,7 @@ def survived(session: Trial) -> None:
     session.expect(Unharmed())
 
 
-@case("sequence.bulk", requires=RELATIVE, families=("v4",))
+@case("sequence.bulk", requires=RELATIVE, families=("v4",), waits=3)
 def test_bulk_through_a_randomiser(run: RunFixture) -> None:
     """Ten MiB arrive through a randomiser of initial numbers, MPTCP to the end."""
     session = run(RewriteSequence(), sends=10 * MIB, limit=100)

@@ -55,7 +55,7 @@ def test_shrunk_in_mid_connection(run: RunFixture) -> None:
     survived(session)
 
 
-@case("window.bulk", requires=SHRUNK, families=("v4",))
+@case("window.bulk", requires=SHRUNK, families=("v4",), waits=3)
 def test_bulk_through_a_shrunk_window(run: RunFixture) -> None:
     """Ten MiB arrive through a window of a quarter, MPTCP to the end."""
     session = run(ShrinkWindow(4, aim=Aim(direction=run.direction.reverse)), sends=10 * MIB, limit=100)

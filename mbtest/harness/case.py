@@ -47,7 +47,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     topology: str
     needs: frozenset[Capability]
     waits: float
-    """Seconds of kernel timers that the case waits for, about; the longest start first."""
+    """Seconds of kernel timers that the case waits for, or that it takes, about; the longest start first."""
     place: Place = ""
     value: Any = None
     """Of a member of a family: that in which it differs from the others."""

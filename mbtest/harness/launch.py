@@ -29,8 +29,9 @@ from mbtest.results import Verdict
 from mbtest.stacks import stack
 
 INI = Path(__file__).with_name("cases.ini")
-JOBS_PER_PROCESSOR = 6
-"""Runs that wait for timers of the kernel spend most of their time on that."""
+JOBS_PER_PROCESSOR = 10
+"""Runs that wait for timers of the kernel spend most of their time on that: all together they wait six times
+as long as they compute."""
 RUNS_PER_JOB = 16
 """Runs that do not wait are over before a process more has started, unless it has so many to do."""
 

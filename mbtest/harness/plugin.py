@@ -95,6 +95,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     declared = [item for item in items if getattr(getattr(item, "function", None), CASE_ATTRIBUTE, None)]
     if not declared:
         return
+    from mbtest.harness.order import in_turn
+
     if config.getoption("mbtest_out"):
         from mbtest.network.collector import collect_seldom
 
@@ -104,7 +106,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=list(dropped))
         items[:] = [item for item in items if item not in dropped]
-    items.sort(key=_turn)
+    items[:] = in_turn([(item, _case(item)) for item in items])
 
 
 @pytest.fixture
@@ -183,12 +185,6 @@ def _fixture_by_id(config: pytest.Config, identifier: str) -> RunFixture | None:
             if f"{case.id}/{variant.suffix}" == identifier:
                 return _fixture_of(config, case, variant)
     return None
-
-
-def _turn(item: pytest.Item) -> tuple[int, float]:
-    """Return a sort key: what runs first, then what waits longest, and what runs last."""
-    case = _case(item)
-    return (1, 0.0) if case is None else (("first", "", "last").index(case.place), -case.waits)
 
 
 def _case(item: pytest.Item) -> Case | None:

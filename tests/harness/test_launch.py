@@ -183,7 +183,7 @@ def test_a_mistake_within_a_case_is_told_in_one_line(own: Any) -> None:
         ("namespaces", 4, False, 1),
         ("namespaces", 50, False, 3),
         ("namespaces", 1_000, False, 4),
-        ("namespaces", 30, True, 24),
+        ("namespaces", 30, True, 40),
         ("simulated", 30, True, 1),
         ("simulated", 1_000, False, 4),
     ],
