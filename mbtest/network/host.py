@@ -23,9 +23,8 @@ ROUTE_MTU = 1_500
 _FIRST_METRIC = 100
 _FIRST_TABLE = 100
 _SIOCETHTOOL, _ETHTOOL_SSG, _ETHTOOL_STXCSUM, _ETHTOOL_SGRO = 0x8946, 0x19, 0x17, 0x2C
-# No link-local addresses, no solicitations, no detection of duplicates.
+# No solicitations, no detection of duplicates.
 _QUIET_IPV6 = {
-    "net.ipv6.conf.default.addr_gen_mode": 1,
     "net.ipv6.conf.default.router_solicitations": 0,
     "net.ipv6.conf.default.accept_ra": 0,
     "net.ipv6.conf.default.accept_dad": 0,
@@ -105,6 +104,9 @@ class Host:
             self._route.set_up(LOOPBACK)
             for wire in self._wires:
                 self._route.add_veth(wire.host_end, wire.fabric_end, peer_namespace=fabric, mtu=LINK_MTU)
+                if has_ipv6():
+                    # Not by sysctl: whoever writes that has to try again while others make interfaces.
+                    self._route.without_link_local(wire.host_end.ifindex)
             self._route.flush()
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
                 for wire in self._wires:

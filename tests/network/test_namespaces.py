@@ -64,6 +64,14 @@ def segments(network: NamespaceNetwork) -> list[tuple[CapturedFrame, Segment]]:
     return [(frame, packet) for frame, packet in decoded if isinstance(packet, Segment)]
 
 
+def test_interfaces_have_the_addresses_of_the_topology_alone(build: Build) -> None:
+    for host in build("dual-homed-both", "mixed", {}).hosts.values():
+        with host.entered(), open("/proc/thread-self/net/if_inet6", encoding="ascii") as table:
+            found = {(line.split()[5], line.split()[0]) for line in table}
+        stated = {(one.name, one.v6.packed.hex()) for one in host.interfaces if one.v6 is not None}
+        assert found == stated | {("lo", f"{1:032x}")}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", TOPOLOGIES)
 def test_kernels_speak_mptcp_over_every_topology_and_family(
