@@ -43,7 +43,7 @@ _seq32: Callable[[int], Seq32] = partial(int.__new__, Seq32)
 class Segment(Packet):
     """A TCP segment in its IP packet (RFC 9293 §3.1)."""
 
-    __slots__ = ("_options", "payload_offset")
+    __slots__ = ("_flow", "_options", "payload_offset")
 
     def __init__(self, raw: bytes, layout: ip.Layout | None = None) -> None:
         """Hold `raw`. Raises WireError where it is no TCP segment in a whole IP packet."""
@@ -63,6 +63,7 @@ class Segment(Packet):
             )
         self.payload_offset = transport + header
         self._options: tuple[TcpOption, ...] | None = None
+        self._flow: tuple[bytes, bytes] | None = None
 
     @classmethod
     def build(
@@ -214,10 +215,16 @@ class Segment(Packet):
     @property
     def flow(self) -> tuple[bytes, bytes]:
         """The two ends, (address and port) of the source and of the destination; a key for flow tables."""
-        raw, at = self.raw, self.transport
-        if self.version == 4:
-            return raw[12:16] + raw[at : at + 2], raw[16:20] + raw[at + 2 : at + 4]
-        return raw[8:24] + raw[at : at + 2], raw[24:40] + raw[at + 2 : at + 4]
+        flow = self._flow
+        if flow is None:
+            # Boxes, an endpoint and observation at both ends of a path all look up the flows of a segment.
+            raw, at = self.raw, self.transport
+            if self.version == 4:
+                flow = raw[12:16] + raw[at : at + 2], raw[16:20] + raw[at + 2 : at + 4]
+            else:
+                flow = raw[8:24] + raw[at : at + 2], raw[24:40] + raw[at + 2 : at + 4]
+            self._flow = flow
+        return flow
 
     def option(self, form: type[Option]) -> Option | None:
         """Return the first option of this form, or None."""
@@ -408,7 +415,7 @@ def _segment(raw: bytes, version: int, transport: int, end: int, payload_offset:
     segment = Segment.__new__(Segment)
     segment.raw, segment.version, segment.protocol = raw, version, PROTOCOL_TCP
     segment.transport, segment.end, segment.payload_offset = transport, end, payload_offset
-    segment._options = None
+    segment._options = segment._flow = None
     return segment
 
 
