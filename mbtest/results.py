@@ -106,6 +106,11 @@ class Stream(msgspec.Struct, frozen=True):
     """Stream offset of the first octet that differs from what was sent."""
     expected_difference: bool = False
     """Whether regular TCP through the same boxes would have delivered the same octets."""
+    wrong_at: int | None = None
+    """Stream offset of the first octet from which on it is neither what was sent nor what regular TCP through
+    the same boxes would have delivered; behind `first_difference` where that is a box's doing."""
+    due: int | None = None
+    """How many octets regular TCP through the same boxes would have delivered of all that was intended."""
     end_seen: bool = False
     """Whether the reader was told of the end of the stream."""
     error: str = ""

@@ -18,6 +18,7 @@ from mbtest.observe.rules import Breach, Rulebook
 from mbtest.observe.trace import CLIENT, OTHER, SERVER, Trace
 from mbtest.results import Finding, Outcome, Provenance, Run, StackState, Stream
 from mbtest.timeline import Event, beginning, events
+from mbtest.transcript import differences
 
 WIDTH = 100
 FEWEST, MOST = 10, 30
@@ -93,7 +94,12 @@ def _head(run: Run, provenance: Provenance) -> list[str]:
     if run.outcome is Outcome.STALLED:
         # How far the applications came is told of each stream.
         reason = reason.partition(": ")[0]
-    missed = [finding.expected for finding in run.findings if not finding.met and _is_outcome(finding)]
+    missed = {
+        finding.expected: finding for finding in run.findings if not finding.met and _is_outcome(finding)
+    }
+    if run.outcome is Outcome.CORRUPTED and missed:
+        frame = next((one.frame for finding in missed.values() for one in finding.evidence), 0)
+        reason += f", frame {frame}" if frame else ""
     if missed:
         words = "; expected " + ", ".join(
             one.removeprefix("outcome ") for one in sorted(missed, reverse=True)
@@ -296,9 +302,7 @@ def _streams(run: Run) -> list[str]:
             continue
         words = [f"stream {stream.direction}: {stream.received} of {stream.intended} octets read"]
         words.append("and the end" if stream.end_seen else "no end")
-        if stream.first_difference is not None:
-            words.append(f"first difference: octet {stream.first_difference + 1}")
-            words[-1] += " (the box's)" if stream.expected_difference else ""
+        words += differences(stream)
         if stream.error:
             words.append(f"told {stream.error}")
         lines.append(_cut(", ".join(words), WIDTH))

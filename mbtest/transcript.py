@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mbtest.network.capture import CapturedFrame
-from mbtest.results import Finding, Run
+from mbtest.results import Finding, Run, Stream
 from mbtest.wire import (
     FIN,
     RST,
@@ -55,14 +55,9 @@ def head(run: Run) -> list[str]:
     for stream in run.streams:
         if stream.intended:
             what = f"{stream.received} of {stream.intended} octets read"
-            what += (
-                ""
-                if stream.first_difference is None
-                else f", the first difference at {stream.first_difference}"
-            )
-            lines.append(
-                f"stream {stream.direction}: {what}" + (f", told {stream.error}" if stream.error else "")
-            )
+            what += "".join(f", {one}" for one in differences(stream))
+            what += f", told {stream.error}" if stream.error else ""
+            lines.append(f"stream {stream.direction}: {what}")
     lines += [_finding(finding) for finding in run.findings]
     for role, state in run.stacks.items():
         # Of a kernel's counters, those of MPTCP; an endpoint of MPTCP alone counts nothing else.
@@ -71,6 +66,16 @@ def head(run: Run) -> list[str]:
         lines.append(f"{role} ({state.name}): {words or 'no MPTCP counter moved'}")
         lines += [f"  {event}" for event in state.events]
     return lines
+
+
+def differences(stream: Stream) -> list[str]:
+    """Return in words where a stream is not what was sent; people count octets from 1."""
+    at, wrong = stream.first_difference, stream.wrong_at
+    if at is None:
+        return []
+    if wrong is not None and wrong > at:
+        return [f"first wrong: octet {wrong + 1}, the box's: octet {at + 1}"]
+    return [f"first difference: octet {at + 1}" + (" (the box's)" if stream.expected_difference else "")]
 
 
 def _finding(finding: Finding) -> str:

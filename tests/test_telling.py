@@ -216,6 +216,7 @@ def test_streams_and_what_stacks_say():
             Stream("to_server", 100, 100, 90, first_difference=7, error="ECONNRESET"),
             Stream("to_client", 9, 9, 9, first_difference=0, expected_difference=True, end_seen=True),
             Stream("to_client", 0, 0, 0),
+            Stream("to_client", 9, 9, 9, first_difference=2, wrong_at=5, end_seen=True),
         ),
         stacks={
             "client": StackState("linux", True, {"MPTcpExtMPFailTx": 1, "TcpInSegs": 9, "IpFragFails": 2}),
@@ -225,9 +226,10 @@ def test_streams_and_what_stacks_say():
         controls=(Control(kind="regular TCP", outcome=Outcome.FELL_BACK, reason=""),),
     )
     lines = story(run, quiet())
-    assert lines[-6:] == [
+    assert lines[-7:] == [
         "stream to_server: 90 of 100 octets read, no end, first difference: octet 8, told ECONNRESET",
         "stream to_client: 9 of 9 octets read, and the end, first difference: octet 1 (the box's)",
+        "stream to_client: 9 of 9 octets read, and the end, first wrong: octet 6, the box's: octet 3",
         "client says: socket MPTCP, MPFailTx 1, IpFragFails 2",
         "server says: socket regular TCP",
         "controls: regular TCP: fell_back",

@@ -70,7 +70,7 @@ def test_the_head_says_what_was_expected_and_seen() -> None:
         "It holds.",
         "verdict FAIL, outcome fell_back (infinite mapping): it fell back",
         "box on c1-s1: StripOptions(MpCapable), 2 packets",
-        "stream to_server: 90 of 100 octets read, the first difference at 7, told ECONNRESET",
+        "stream to_server: 90 of 100 octets read, first difference: octet 8, told ECONNRESET",
         "  NOT MET, SHOULD: expected this; seen: that (frames 3)",
         "  met: more",
         "  noted: the stack chose",

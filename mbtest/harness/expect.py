@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, Protocol
 
-from mbtest.harness.judge import Judged
+from mbtest.harness.judge import Judged, arrival, difference, way
 from mbtest.middlebox import Direction, Middlebox
 from mbtest.observe import Stage
 from mbtest.results import Evidence, Fallback, Outcome, Stream
@@ -156,15 +156,15 @@ class Unharmed:
         session, which = run.session, "both streams arrive whole"
         streams: tuple[Stream, ...] = session.streams
         if self.direction is not None:
-            which = f"the stream {self.direction.value.replace('_', ' ')} arrives whole"
             streams = (session.stream(self.direction),)
+            which = f"the stream {way(streams[0])} arrives whole"
         for stream in streams:
-            if stream.first_difference is not None and not stream.expected_difference:
-                words.append(f"{stream.direction}: octet {stream.first_difference} differs")
+            if stream.wrong_at is not None:
+                words.append(f"{way(stream)}, {difference(stream)}")
             elif stream.received != stream.intended and not stream.expected_difference:
-                words.append(f"{stream.direction}: {stream.received} of {stream.intended} octets")
+                words.append(f"{way(stream)}, {stream.received} of {stream.intended} octets")
             elif not stream.end_seen:
-                words.append(f"{stream.direction}: its end never came")
+                words.append(f"{way(stream)}, its end never came")
         actual = "; ".join(words) or "nothing is missing"
         return Answer(not words, which, actual, run.judgement.evidence, is_delivery=True)
 
@@ -189,13 +189,15 @@ class NoFalseData:
 
     def ask(self, run: Judged) -> Answer:
         """Look at both streams, whatever a box put into them."""
-        bad = [stream for stream in run.session.streams if stream.first_difference is not None]
-        actual = "; ".join(f"{stream.direction}: octet {stream.first_difference} differs" for stream in bad)
+        words, evidence = [], run.judgement.evidence
+        for stream in run.session.streams:
+            at = stream.first_difference
+            if at is not None:
+                words.append(f"{way(stream)}, {difference(stream) if at == stream.wrong_at else _alien(at)}")
+                evidence = arrival(run.session, stream.direction, at) or evidence
         expected = "no application reads an octet that its peer did not write"
-        evidence = run.judgement.evidence
-        return Answer(
-            not bad, expected, actual or "every octet read is as written", evidence, is_delivery=True
-        )
+        actual = "; ".join(words) or "every octet read is as written"
+        return Answer(not words, expected, actual, evidence, is_delivery=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,6 +302,10 @@ class CapableAgain:
         expected = f"the client gives up MP_CAPABLE after at most {self.at_most} SYNs"
         actual = f"{len(capable)} of {len(syns)} SYNs had MP_CAPABLE"
         return Answer(len(capable) <= self.at_most and len(syns) > len(capable), expected, actual, evidence)
+
+
+def _alien(at: int) -> str:
+    return f"octet {at + 1} is not what was sent"
 
 
 def sender_of(direction: Direction) -> Role:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from mbtest.harness.session import Session
 from mbtest.observe import CLIENT, SERVER, Observation, Stage
+from mbtest.observe.flows import FlowView, Seen
 from mbtest.observe.owed import NO_TIMER, owed
 from mbtest.observe.state import Connection, Manner, Mode, Subflow
 from mbtest.results import Evidence, Fallback, Outcome, Stream
@@ -18,6 +19,8 @@ MOST_OWED = 4
 """Things owed that are told."""
 TELLING = 8
 """Octets by which data is found again among packets; what is sent does not repeat itself."""
+FEWEST = 3
+"""Of them, those that have to be in one packet."""
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +51,11 @@ class Judged:
 def judge(session: Session) -> Judgement:
     """Return what happened. The worst that applies is the outcome."""
     for stream in session.streams:
-        if stream.first_difference is not None and not stream.expected_difference:
+        if stream.wrong_at is not None:
             return Judgement(
                 outcome=Outcome.CORRUPTED,
-                reason=_difference(stream),
-                evidence=_first_wrong(session, stream),
+                reason=f"{way(stream)}, {difference(stream)}",
+                evidence=arrival(session, stream.direction, stream.wrong_at),
             )
     errors = [stream.error for stream in session.streams if stream.error]
     if errors:
@@ -63,7 +66,7 @@ def judge(session: Session) -> Judgement:
     if short:
         return Judgement(
             outcome=Outcome.CORRUPTED,
-            reason=f"{_words(short[0])}, the stream ended at {short[0].received} of {short[0].intended}",
+            reason=f"{way(short[0])}, the stream ended at {short[0].received} of {short[0].intended}",
             evidence=_ends(session),
         )
     observation = session.observation
@@ -92,29 +95,66 @@ def _is_whole(stream: Stream) -> bool:
     return stream.received == stream.intended or stream.expected_difference
 
 
-def _words(stream: Stream) -> str:
+def way(stream: Stream) -> str:
+    """Return in words which way a stream goes."""
     return stream.direction.replace("_", " ")
 
 
-def _difference(stream: Stream) -> str:
-    """Return in words where a stream is not what was sent."""
-    if stream.first_difference == stream.intended:
-        return f"{_words(stream)}, more octets were read than the {stream.intended} that were sent"
-    return f"{_words(stream)}, octet {stream.first_difference} is not what was sent"
+def difference(stream: Stream) -> str:
+    """Return in words where a stream is wrong; people count octets from 1."""
+    if stream.wrong_at is None:
+        return "no octet is wrong"
+    if stream.wrong_at == stream.due:
+        what = "regular TCP through the boxes delivers" if stream.due != stream.intended else "were sent"
+        return f"more octets were read than the {stream.due} that {what}"
+    if stream.wrong_at != stream.first_difference:
+        return f"octet {stream.wrong_at + 1} is not what regular TCP through the boxes delivers"
+    return f"octet {stream.wrong_at + 1} is not what was sent"
 
 
-def _first_wrong(session: Session, stream: Stream) -> tuple[Evidence, ...]:
-    """Return the packet in which the first octet that differs reached its reader."""
-    if stream.first_difference is None:
+def arrival(session: Session, direction: str, at: int) -> tuple[Evidence, ...]:
+    """Return the packet that brought its reader the octet at a stream offset.
+
+    What is read wrongly has often come before, where it belongs: that packet is innocent.
+    """
+    reader = SERVER if direction == "to_server" else CLIENT
+    host, octets = session.observation.hosts[reader], session.received[direction]
+    read = octets[at : at + TELLING]
+    if not read:
         return ()
-    reader = SERVER if stream.direction == "to_server" else CLIENT
-    octets = session.received[stream.direction][stream.first_difference :][:TELLING]
-    segments = (
-        seen for flow in session.observation.hosts[reader].flows.values() for seen in flow.received.segments
-    )
-    found = min((seen.frame for seen in segments if octets in seen.segment.payload), default=0)
-    words = f"octet {stream.first_difference}, as the {reader} read it, arrives"
-    return (Evidence(frame=found, words=words),) if found and octets else ()
+    frame = _by_position(host.initial, at, read)
+    if not frame:
+        segments = [seen for flow in host.flows.values() for seen in flow.received.segments]
+        front = min(_holding(segments, octets[max(0, at - TELLING) : at]), default=0)
+        found = _holding(segments, read)
+        frame = min((one for one in found if one >= front), default=min(found, default=0))
+    words = f"octet {at + 1} of the stream, as the {reader} read it, arrives"
+    return (Evidence(frame=frame, words=words),) if frame else ()
+
+
+def _by_position(flow: FlowView | None, at: int, read: bytes) -> int:
+    """Return the first packet with these octets where they belong to a reader that is regular TCP, or 0."""
+    if flow is None or flow.received.syn is None:
+        return 0
+    first = flow.received.syn.segment.seq + 1
+    for seen in flow.received.segments:
+        within = at - (seen.segment.seq - first)
+        if 0 <= within < seen.segment.payload_length:
+            part = seen.segment.payload[within : within + len(read)]
+            if read.startswith(part):
+                return seen.frame
+    return 0
+
+
+def _holding(segments: Iterable[Seen], octets: bytes) -> list[int]:
+    """Return the packets in which octets are, or at whose end they begin."""
+    begins = [octets[:length] for length in range(FEWEST, len(octets))]
+    return [
+        seen.frame
+        for seen in segments
+        if octets
+        and (octets in seen.segment.payload or any(seen.segment.payload.endswith(one) for one in begins))
+    ]
 
 
 def _ends(session: Session) -> tuple[Evidence, ...]:

@@ -172,16 +172,21 @@ class Application:
         delivered: what regular TCP through the same boxes makes of a stream.
         """
         sent = self._data[: self.written]
-        expected = delivered(self._data, self.direction)[: len(peer.received)]
+        whole = delivered(self._data, self.direction)
+        expected = whole[: len(peer.received)]
         received = bytes(peer.received)
         rewritten = expected != self._data[: len(expected)]
+        difference = _first_difference(self._data, received)
+        strange = _first_difference(expected, received)
         return Stream(
             direction=self.direction.value,
             intended=len(self._data),
             sent=len(sent),
             received=len(received),
-            first_difference=_first_difference(self._data, received),
+            first_difference=difference,
             expected_difference=rewritten and expected == received,
+            due=len(whole),
+            wrong_at=None if difference is None or strange is None else max(difference, strange),
             end_seen=peer.end_seen,
             error=self.error or peer.error,
         )

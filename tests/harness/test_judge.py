@@ -53,12 +53,13 @@ class Talk:
         payload: bytes = b"",
         client: tuple[str, int] = FIRST,
         deaf: str = "",
+        seq: int = 1,
     ) -> int:
         ends = (client, ("198.19.1.2", 80))
         (source, source_port), (target, target_port) = ends if sender == CLIENT else ends[::-1]
         for side in (sender, SERVER if sender == CLIENT else CLIENT):
             segment = Segment.build(
-                source, target, source_port, target_port, flags=flags, payload=payload, seq=1, ack=1,
+                source, target, source_port, target_port, flags=flags, payload=payload, seq=seq, ack=1,
                 options=() if side == deaf else options,
             )  # fmt: skip
             self.frame += 1
@@ -176,8 +177,19 @@ def test_no_connection_at_all_is_no_mptcp(session: Session) -> None:
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ({"first_difference": 7}, "to server, octet 7 is not what was sent"),
-        ({"first_difference": 100, "received": 130}, "to server, more octets were read than the 100"),
+        ({"first_difference": 7, "wrong_at": 7}, "to server, octet 8 is not what was sent"),
+        (
+            {"first_difference": 7, "wrong_at": 50},
+            "to server, octet 51 is not what regular TCP through the boxes delivers",
+        ),
+        (
+            {"first_difference": 100, "wrong_at": 100, "received": 130, "due": 100},
+            "to server, more octets were read than the 100 that were sent",
+        ),
+        (
+            {"first_difference": 7, "wrong_at": 110, "received": 130, "due": 110},
+            "to server, more octets were read than the 110 that regular TCP through the boxes delivers",
+        ),
         ({"received": 60}, "to server, the stream ended at 60 of 100"),
     ],
 )
@@ -201,8 +213,39 @@ def test_corruption_is_worse_than_a_reset_and_a_reset_than_a_stall(session: Sess
     stuck = msgspec.structs.replace(read(session, error="ECONNRESET"), stuck="nobody got anywhere")
     assert judge(stuck).outcome is Outcome.RESET
     assert judge(stuck).reason == "an application was told ECONNRESET"
-    worst = msgspec.structs.replace(read(session, error="ECONNRESET", first_difference=7), stuck="nowhere")
+    wrong = read(session, error="ECONNRESET", first_difference=7, wrong_at=7)
+    worst = msgspec.structs.replace(wrong, stuck="nowhere")
     assert judge(worst).outcome is Outcome.CORRUPTED
+
+
+ONE, OTHER = bytes(range(100)), bytes(range(100, 200))
+
+
+@pytest.mark.parametrize("again_on", [FIRST, SECOND])
+def test_what_is_read_twice_is_shown_where_it_came_again(session: Session, again_on: tuple[str, int]) -> None:
+    talk = Talk().open().join()
+    talk.say(CLIENT, ACK, payload=ONE, seq=2)
+    talk.say(CLIENT, ACK, payload=OTHER, seq=102)
+    again = 1 + talk.say(CLIENT, ACK, payload=ONE, seq=202, client=again_on)
+    got = msgspec.structs.replace(saw(session, talk), received={"to_server": ONE + OTHER + ONE})
+    found = judge(read(got, first_difference=200, wrong_at=200))
+    assert [item.frame for item in found.evidence] == [again]
+    assert found.evidence[0].words == "octet 201 of the stream, as the server read it, arrives"
+
+
+def test_an_octet_at_the_end_of_a_packet_is_found(session: Session) -> None:
+    talk = Talk().open().join()
+    talk.say(CLIENT, ACK, payload=OTHER, seq=2, client=SECOND)
+    frame = 1 + talk.say(CLIENT, ACK, payload=ONE[:5], seq=102, client=SECOND)
+    talk.say(CLIENT, ACK, payload=ONE[5:], seq=107, client=SECOND)
+    got = msgspec.structs.replace(saw(session, talk), received={"to_server": OTHER + ONE})
+    found = judge(read(got, first_difference=101, wrong_at=101))
+    assert [item.frame for item in found.evidence] == [frame]
+
+
+def test_what_no_packet_shows_is_not_shown(session: Session) -> None:
+    got = msgspec.structs.replace(saw(session, Talk().open()), received={"to_server": ONE})
+    assert judge(read(got, first_difference=3, wrong_at=3)).evidence == ()
 
 
 class ResetBoth(Middlebox):

@@ -88,4 +88,23 @@ def test_octets_that_a_box_changed_are_told_apart(fixture):
     stream = trial.session.streams[0]
     assert stream.first_difference == 1000
     assert stream.expected_difference
+    assert stream.wrong_at is None
     assert trial.outcome is Outcome.MULTIPATH
+
+
+class Secretly(RewritePayload):
+    """Says that it changes nothing."""
+
+    def delivers(self, stream, direction):
+        return stream
+
+
+def test_what_is_wrong_is_told_apart_from_what_a_box_changed(fixture):
+    trial = fixture()([RewritePayload(at=1000), Secretly(at=3000)], client_sends=5_000)
+    stream = trial.session.streams[0]
+    assert (stream.first_difference, stream.wrong_at, stream.due) == (1000, 3000, 5_000)
+    assert trial.outcome is Outcome.CORRUPTED
+    words = "to server, octet 3001 is not what regular TCP through the boxes delivers"
+    assert trial.judgement.reason == words
+    [evidence] = trial.judgement.evidence
+    assert evidence.words == "octet 3001 of the stream, as the server read it, arrives"
