@@ -22,6 +22,7 @@ from mbtest.harness.expect import (
     NoMptcpOptions,
     NoSubflowOn,
     OneOf,
+    Role,
     Sends,
     Subflows,
     Told,
@@ -40,6 +41,6 @@ __all__ = [
     "SHOULD", "TO_CLIENT", "TO_SERVER", "Aim", "AnswersMpFail",
     "Capability", "CapableAgain", "Checksums", "Counted", "DataOn",
     "Direction", "Fallback", "FellBack", "Interfered", "Kind", "Middlebox", "NoFalseData", "NoMptcpOptions",
-    "NoSubflowOn", "OneOf", "Outcome", "RunFixture", "Sends", "Stage", "Subflow", "Subflows", "Told", "Trial",
-    "Unharmed", "Workload", "case", "preset",
+    "NoSubflowOn", "OneOf", "Outcome", "Role", "RunFixture", "Sends", "Stage", "Subflow", "Subflows", "Told",
+    "Trial", "Unharmed", "Workload", "case", "preset",
 ]  # fmt: skip

@@ -220,4 +220,4 @@ def test_data_acks_lost_on_a_joined_subflow(run: RunFixture) -> None:
 
     session.require(Interfered(StripOptions))
     session.expect(Unharmed())
-    session.expect(Outcome.FEWER_SUBFLOWS)
+    session.expect(Outcome.FEWER_SUBFLOWS, who=run.sender)

@@ -227,7 +227,7 @@ def test_forged_copy_without_options_comes_first(run: RunFixture) -> None:
     session = run(box, workload=REQUESTS)
 
     session.require(Interfered(ForgeOverlap))
-    session.expect(NoFalseData())
+    session.expect(NoFalseData(), who=run.receiver)
     session.expect(OneOf(Outcome.FELL_BACK, Outcome.RESET), level=SHOULD)
 
 
@@ -315,7 +315,7 @@ def test_accelerator_on_the_only_subflow(run: RunFixture) -> None:
 
     session.require(Interfered(AcknowledgeEarly))
     session.expect(Unharmed())
-    session.expect(Outcome.FELL_BACK)
+    session.expect(Outcome.FELL_BACK, who=run.sender)
 
 
 @case(
@@ -331,7 +331,7 @@ def test_accelerator_on_the_joined_subflow(run: RunFixture) -> None:
 
     session.require(Interfered(AcknowledgeEarly))
     session.expect(Unharmed())
-    session.expect(Outcome.FEWER_SUBFLOWS)
+    session.expect(Outcome.FEWER_SUBFLOWS, who=run.sender)
     session.expect(Sends(run.sender, MpTcprst), level=SHOULD)
 
 
@@ -384,4 +384,4 @@ def test_path_fails_behind_an_accelerator(run: RunFixture) -> None:
     session.require(Interfered(AcknowledgeEarly))
     session.require(Interfered(DropSegments))
     session.expect(NoFalseData(), level=MUST)
-    session.expect(Unharmed())
+    session.expect(Unharmed(), who=run.sender)

@@ -166,7 +166,8 @@ class Unharmed:
             elif not stream.end_seen:
                 words.append(f"{way(stream)}, its end never came")
         actual = "; ".join(words) or "nothing is missing"
-        return Answer(not words, which, actual, run.judgement.evidence, is_delivery=True)
+        judged = run.judgement
+        return Answer(not words, which, actual, judged.evidence, judged.who, is_delivery=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +198,7 @@ class NoFalseData:
                 evidence = arrival(run.session, stream.direction, at) or evidence
         expected = "no application reads an octet that its peer did not write"
         actual = "; ".join(words) or "every octet read is as written"
-        return Answer(not words, expected, actual, evidence, is_delivery=True)
+        return Answer(not words, expected, actual, evidence, run.judgement.who, is_delivery=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -73,10 +73,12 @@ class Trial(Judged):
         *alternatives: Outcome,
         level: Level | None = None,
         requirement: str = "",
+        who: Role | None = None,
     ) -> None:
         """Hold the run against an expectation, or its outcome against one or several.
 
-        level: the case's own where none is given. Of regular TCP nothing is expected.
+        level: the case's own where none is given. who: the host that has to bring it about, where it is
+        one alone. Of regular TCP nothing is expected.
         Raises UsageError for a requirement that is not known.
         """
         if requirement:
@@ -94,7 +96,7 @@ class Trial(Judged):
             requirement=requirement,
             evidence=answer.evidence,
             clause=_clauses((requirement,)) if requirement else self._clause,
-            who=answer.who,
+            who=answer.who or who or "",
         )
         self._findings.append(finding)
         if answer.is_delivery:
@@ -323,7 +325,7 @@ class RunFixture:
             self._controls = self._run_controls(trial, directory)
         sharing = [one for one in self._controls if excuses(trial.session.plan, trial.outcome, one)]
         excused = [finding for finding in trial.delivery if not finding.met] if sharing else []
-        graded = grade(self._findings, excused, sharing, happened)
+        graded = grade(self._findings, excused, sharing, happened, trial.delivery)
         if isinstance(failure, Inconclusive) and (graded is None or graded.verdict is not Verdict.FAIL):
             return Grade(Verdict.INCONCLUSIVE, str(failure))
         if graded is not None:

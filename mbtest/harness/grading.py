@@ -13,6 +13,16 @@ SHOWN = 3
 """Packets that are shown for a rule that was broken more often."""
 WITNESS = "witness"
 """The rule of findings on which a stack and the packets contradict each other; no verdict depends on them."""
+CAUSES = frozenset({
+    "capable.unconfirmed", "close.data-fin-acked", "close.fin-loses-data", "dss.checksum-reset",
+    "dss.data-ack-beyond", "dss.data-ack-unsent", "dss.data-acked", "dss.first-data-ack",
+    "fallback.after-fail", "fallback.broken-kept", "fallback.dss-after", "fallback.fail-answered",
+    "fallback.failed-acked", "fallback.failure-reset", "fallback.failure-told", "fallback.infinite-beyond",
+    "fallback.infinite-moved", "fallback.infinite-start", "fallback.mapping-after-infinite",
+    "fallback.one-subflow", "fallback.path-broken", "fallback.signalled", "tcp.gap",
+})  # fmt: skip
+"""Rules whose breach spoils what applications get: data is given up, numbered anew, or read where it is not
+meant. Whoever breaks one is to blame for that, whatever else went wrong."""
 _VERDICTS = (
     (Level.MUST, Verdict.FAIL),
     (Level.SHOULD, Verdict.NON_STRICT),
@@ -20,12 +30,15 @@ _VERDICTS = (
 )
 
 
+Hosts = tuple[str, ...]
+
+
 class Grade(NamedTuple):
     """A verdict, in words, and the hosts to blame."""
 
     verdict: Verdict
     reason: str
-    blame: tuple[str, ...] = ()
+    blame: Hosts = ()
 
 
 def broken_rules(book: Rulebook) -> list[Finding]:
@@ -84,22 +97,47 @@ def worst(findings: Sequence[Finding]) -> tuple[Verdict, list[Finding]] | None:
 
 
 def grade(
-    findings: Sequence[Finding], excused: Sequence[Finding], controls: Sequence[Control], happened: str
+    findings: Sequence[Finding],
+    excused: Sequence[Finding],
+    controls: Sequence[Control],
+    happened: str,
+    delivery: Sequence[Finding] = (),
 ) -> Grade | None:
     """Return the verdict that findings come to; None where nothing was missed.
 
-    excused: those that a control shares. happened: the outcome in words.
+    excused: those that a control shares. happened: the outcome in words. delivery: those on what
+    applications got.
     """
     left = [finding for finding in missed(findings) if finding not in excused]
     found = worst(left)
     if found is not None and found[0] is not Verdict.INFORMATIONAL:
         verdict, of_level = found
-        blame = tuple(dict.fromkeys(finding.who for finding in of_level if finding.who))
-        return Grade(verdict, in_words(of_level, happened), blame)
+        return Grade(verdict, in_words(of_level, happened), _blame(of_level, left, delivery))
     if excused:
         shared = "; ".join(f"{_without(control)}: {control.reason}" for control in controls)
         return Grade(Verdict.INCONCLUSIVE, f"{happened}; no stack is to blame: {shared}")
     return Grade(found[0], in_words(found[1], happened)) if found is not None else None
+
+
+def _blame(of_level: Sequence[Finding], left: Sequence[Finding], delivery: Sequence[Finding]) -> Hosts:
+    """Return the hosts to blame for a failure. of_level: what decides it, of all that is `left`.
+
+    Where an application did not get what it should, it is whoever broke the rule that brought it about, of
+    whatever level that is; failing that, the host that the case names. What was broken besides is none of it.
+    """
+    if any(finding in delivery for finding in of_level):
+        expectations = [finding for finding in of_level if not finding.rule]
+        causes = [finding for finding in left if finding.rule in CAUSES]
+        named = [finding for finding in expectations if finding not in delivery]
+        lesser = [finding for finding in left if not finding.rule]
+        for found in ([*causes, *named] if causes else expectations, of_level, lesser):
+            if hosts := _hosts(found):
+                return hosts
+    return _hosts(of_level)
+
+
+def _hosts(findings: Iterable[Finding]) -> Hosts:
+    return tuple(dict.fromkeys(finding.who for finding in findings if finding.who))
 
 
 def in_words(findings: Sequence[Finding], happened: str) -> str:

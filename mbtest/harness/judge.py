@@ -31,7 +31,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     evidence: tuple[Evidence, ...] = ()
     who: str = ""
-    """The host that the others wait for; empty where there is none, or more than one."""
+    """The host that the others wait for, or that read what was not there; empty where it is not one alone."""
 
 
 class Judged:
@@ -56,6 +56,7 @@ def judge(session: Session) -> Judgement:
                 outcome=Outcome.CORRUPTED,
                 reason=f"{way(stream)}, {difference(stream)}",
                 evidence=arrival(session, stream.direction, stream.wrong_at),
+                who=_misread(session, stream.direction, stream.wrong_at),
             )
     errors = [stream.error for stream in session.streams if stream.error]
     if errors:
@@ -117,7 +118,7 @@ def arrival(session: Session, direction: str, at: int) -> tuple[Evidence, ...]:
 
     What is read wrongly has often come before, where it belongs: that packet is innocent.
     """
-    reader = SERVER if direction == "to_server" else CLIENT
+    reader = _reader(direction)
     host, octets = session.observation.hosts[reader], session.received[direction]
     read = octets[at : at + TELLING]
     if not read:
@@ -130,6 +131,21 @@ def arrival(session: Session, direction: str, at: int) -> tuple[Evidence, ...]:
         frame = min((one for one in found if one >= front), default=min(found, default=0))
     words = f"octet {at + 1} of the stream, as the {reader} read it, arrives"
     return (Evidence(frame=frame, words=words),) if frame else ()
+
+
+def _reader(direction: str) -> str:
+    return SERVER if direction == "to_server" else CLIENT
+
+
+def _misread(session: Session, direction: str, at: int) -> str:
+    """Return the reader where an octet reached it in its place, and no other did there; else nothing."""
+    reader = _reader(direction)
+    writer = CLIENT if reader == SERVER else SERVER
+    flow = session.observation.hosts[reader].initial
+    right = session.plan.workload.stream(writer, session.plan.seed)[at : at + TELLING]
+    wrong = session.received[direction][at : at + TELLING]
+    came = bool(right) and _by_position(flow, at, right) and not _by_position(flow, at, wrong)
+    return reader if came else ""
 
 
 def _by_position(flow: FlowView | None, at: int, read: bytes) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mbtest.harness.grading import WITNESS, broken_rules, grade, in_words, missed
-from mbtest.observe.rules import Breach, Rulebook
+from mbtest.harness.grading import CAUSES, WITNESS, broken_rules, grade, in_words, missed
+from mbtest.observe.rules import RULES, Breach, Rulebook
 from mbtest.results import Control, Evidence, Finding, Level, Outcome, Verdict
 
 MUST, SHOULD, MAY = Level.MUST, Level.SHOULD, Level.MAY
@@ -51,6 +51,41 @@ def test_a_broken_rule_is_never_excused() -> None:
     found = grade([shared, own], [shared], [STALL], "it stalled")
     assert found is not None
     assert (found.verdict, found.blame) == (Verdict.FAIL, ("server",))
+
+
+def test_whoever_broke_the_rule_that_spoils_a_stream_is_to_blame_for_it() -> None:
+    stream = finding(MUST)
+    cause = finding(SHOULD, rule="fallback.broken-kept", who="server")
+    beside = finding(MUST, rule="tcp.beyond-window", who="client")
+    found = grade([stream, beside, cause], [], [], "it was corrupted", [stream])
+    assert found is not None
+    assert (found.verdict, found.blame) == (Verdict.FAIL, ("server",))
+    alone = grade([beside, cause], [], [], "it went well", [])
+    assert alone is not None
+    assert alone.blame == ("client",)
+
+
+def test_a_signal_that_a_host_has_to_send_is_its_own_beside_the_cause() -> None:
+    stream, signal = finding(MUST), finding(MUST, who="client")
+    cause = finding(MUST, rule="fallback.path-broken", who="server")
+    found = grade([stream, signal, cause], [], [], "it was corrupted", [stream])
+    assert found is not None
+    assert found.blame == ("server", "client")
+
+
+def test_without_a_cause_it_is_whom_the_case_names() -> None:
+    stream, beside = finding(MUST, who="server"), finding(MUST, rule="tcp.beyond-window", who="client")
+    found = grade([stream, beside], [], [], "it was corrupted", [stream])
+    assert found is not None
+    assert found.blame == ("server",)
+    nobody, lesser = finding(MUST), finding(SHOULD, who="client")
+    found = grade([nobody, lesser], [], [], "it was reset", [nobody])
+    assert found is not None
+    assert found.blame == ("client",)
+
+
+def test_causes_are_rules_that_there_are() -> None:
+    assert set(RULES) >= CAUSES
 
 
 def test_a_contradiction_decides_nothing() -> None:

@@ -90,7 +90,7 @@ class Talk:
 @pytest.fixture
 def session(fixture: Make) -> Session:
     """A session of nothing but a connection, in which a test replaces what it is about."""
-    return fixture()(PassThrough()).session
+    return fixture()(PassThrough(), client_sends=200).session
 
 
 def saw(session: Session, talk: Talk, subflows: int = 0) -> Session:
@@ -241,6 +241,15 @@ def test_an_octet_at_the_end_of_a_packet_is_found(session: Session) -> None:
     got = msgspec.structs.replace(saw(session, talk), received={"to_server": OTHER + ONE})
     found = judge(read(got, first_difference=101, wrong_at=101))
     assert [item.frame for item in found.evidence] == [frame]
+
+
+@pytest.mark.parametrize(("starts", "who"), [(0, SERVER), (1, "")])
+def test_a_reader_that_skips_what_came_is_named(session: Session, starts: int, who: str) -> None:
+    data = session.plan.workload.stream(CLIENT, session.plan.seed)
+    talk = Talk().open()
+    talk.say(CLIENT, ACK, payload=data[starts:100], seq=2)
+    got = msgspec.structs.replace(saw(session, talk), received={"to_server": data[1:100]})
+    assert judge(read(got, first_difference=0, wrong_at=0)).who == who
 
 
 def test_what_no_packet_shows_is_not_shown(session: Session) -> None:
