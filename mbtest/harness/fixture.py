@@ -340,9 +340,11 @@ class RunFixture:
 
     def _run_controls(self, trial: Trial, directory: Path | None) -> tuple[Control, ...]:
         plan = trial.session.plan
-        if is_control(self.variant) or not plan.boxes:
+        if is_control(self.variant):
             return ()
-        found = (pass_through(plan, directory), regular_tcp(plan, self.case.id, directory))
+        # Without boxes the run itself is what there is without them.
+        bare = pass_through(plan, directory) if plan.boxes else None
+        found = (bare, regular_tcp(plan, self.case.id, directory))
         return tuple(control for control in found if control is not None)
 
 

@@ -67,6 +67,15 @@ def test_a_failure_that_regular_tcp_shares_is_inconclusive(fixture: Make) -> Non
     assert "regular TCP through the same boxes" in entry.reason
 
 
+def test_a_failure_without_boxes_is_held_against_regular_tcp(fixture: Make) -> None:
+    run = fixture(**SIMULATED)
+    session = run(sends=8 * KIB)
+    session.expect(Outcome.RESET)
+    entry = run.result(None)
+    assert entry.verdict is Verdict.FAIL
+    assert [(one.kind, one.outcome) for one in entry.controls] == [("regular TCP", Outcome.FELL_BACK)]
+
+
 def test_a_failure_of_mptcp_alone_is_the_stacks(fixture: Make) -> None:
     run = fixture(**SIMULATED)
     session = run(StripOptions(), sends=8 * KIB)
