@@ -31,8 +31,9 @@ _ADDRESSES = ("source ", "destination ")
 
 
 _VERBS = {
-    "MP_": "sends ", "RST": "sends ", "infinite": "sends an ", "ADD_ADDR": "sends ", "REMOVE_ADDR": "sends ",
-    "data without": "sends ", "the checksum": "finds that ", "regular TCP:": "goes on as ",
+    "MP_CAPABLE was": "finds that ", "MP_": "sends ", "RST": "sends ", "infinite": "sends an ",
+    "ADD_ADDR": "sends ", "REMOVE_ADDR": "sends ", "data without": "sends ", "the checksum": "finds that ",
+    "regular TCP:": "goes on as ",
 }  # fmt: skip
 """What a note of a thing is to be read after."""
 
@@ -51,9 +52,9 @@ class Event(NamedTuple):
 
 
 def beginning(trace: Trace) -> int:
-    """Return when a run began: with the client's first SYN, on the clock of the capture, microseconds."""
-    client = trace.hosts.get(CLIENT)
-    return client.connections[0].opened_at if client and client.connections else trace.began or 0
+    """Return when a run began: with the first SYN that a host sent, on the capture's clock, microseconds."""
+    opened = [host.connections[0].opened_at for host in trace.hosts.values() if host.connections]
+    return min(opened, default=trace.began or 0)
 
 
 def events(
@@ -146,7 +147,9 @@ def _of_notes(host: HostTrace, numbers: _Numbers) -> Iterator[Event]:
         words[0] = verb + words[0]
         text = ", ".join(words) + ("" if begins else numbers.on(host.role, subflow))
         if words[0].startswith("asks for"):
-            text = f"SYN {subflow.name}, {text.removeprefix('asks for ')}"
+            # Where both hosts open the connection, the peer's SYN gave it its name.
+            name = subflow.name if subflow.opened_here else " > ".join(subflow.name.split(" > ")[::-1])
+            text = f"SYN {name}, {text.removeprefix('asks for ')}"
         weight = next((weight for start, weight in _WEIGHTS.items() if start in text), _MOST)
         yield Event(notes[0].time, frame, host.role, text, weight)
     for notes in ends.values():

@@ -17,6 +17,7 @@ from mbtest.wire import (
     NoOperation,
     Segment,
     Seq32,
+    WindowScale,
     WireError,
     decode,
 )
@@ -24,6 +25,8 @@ from mbtest.wire.describe import flag_names, option_words
 
 QUIET = 8
 """Packets in a row without anything to tell that are shown before the rest is summed up."""
+MOST_SHIFT = 14
+"""The largest window scale that counts (RFC 7323 §2.3)."""
 _BESIDE_MPTCP = ("Icmp", "Ip", "Tcp", "Udp")
 """How the names of a kernel's other counters begin."""
 Flow = tuple[str, bytes, bytes]
@@ -91,6 +94,7 @@ def _finding(finding: Finding) -> str:
 def packets(frames: Sequence[CapturedFrame], marked: set[int]) -> list[str]:
     """Return the packets, a line each, runs of uneventful ones summed up. marked: frames to point at."""
     bases: dict[Flow, Seq32] = {}
+    shifts: dict[Flow, int | None] = {}
     lines: list[str] = []
     quiet: list[str] = []
 
@@ -104,7 +108,7 @@ def packets(frames: Sequence[CapturedFrame], marked: set[int]) -> list[str]:
         quiet.clear()
 
     for frame in frames:
-        line, eventful = _packet(frame, bases)
+        line, eventful = _packet(frame, bases, shifts)
         pointer = ">>" if frame.number in marked else "  "
         text = f"{pointer}{line}"
         if eventful or frame.number in marked:
@@ -116,8 +120,13 @@ def packets(frames: Sequence[CapturedFrame], marked: set[int]) -> list[str]:
     return lines
 
 
-def _packet(frame: CapturedFrame, bases: dict[Flow, Seq32]) -> tuple[str, bool]:
-    """Return a packet in one line, and whether it tells something."""
+def _packet(
+    frame: CapturedFrame, bases: dict[Flow, Seq32], shifts: dict[Flow, int | None]
+) -> tuple[str, bool]:
+    """Return a packet in one line, and whether it tells something.
+
+    bases, shifts: the first sequence number of each flow, and the window scale of its SYN.
+    """
     side = frame.side
     arrow = "->" if frame.to_server else "<-"
     passed = "out" if frame.outbound else "in "
@@ -132,6 +141,8 @@ def _packet(frame: CapturedFrame, bases: dict[Flow, Seq32]) -> tuple[str, bool]:
     source, destination = packet.flow
     if packet.syn:
         bases[side, source, destination] = packet.seq
+        scale = packet.option(WindowScale)
+        shifts[side, source, destination] = None if scale is None else scale.shift
     seq = packet.seq - bases.setdefault((side, source, destination), packet.seq)
     base = bases.get((side, destination, source))
     ack = ""
@@ -139,9 +150,21 @@ def _packet(frame: CapturedFrame, bases: dict[Flow, Seq32]) -> tuple[str, bool]:
         ack = f" ack {packet.ack - base if base is not None else int(packet.ack)}"
     words = [option_words(option) for option in packet.options if not isinstance(option, NoOperation)]
     words = [word for word in words if packet.syn or not word.startswith("timestamps")]
-    text = f"{where} {flag_names(packet.flags)} seq {seq}{ack} length {packet.payload_length}"
+    text = f"{where} {flag_names(packet.flags)} seq {seq}{ack}{_window(packet, side, shifts)}"
+    text += f" length {packet.payload_length}"
     text += f" [{', '.join(words)}]" if words else ""
     return text + said, bool(frame.comments) or packet.flags & (SYN | FIN | RST) != 0 or _is_signal(packet)
+
+
+def _window(segment: Segment, side: str, shifts: dict[Flow, int | None]) -> str:
+    """Return the window in octets, behind it the field as it is where it is scaled (RFC 7323 §2.2)."""
+    if segment.flags & RST:
+        return ""
+    source, destination = segment.flow
+    own, peer = shifts.get((side, source, destination)), shifts.get((side, destination, source))
+    if segment.syn or own is None or peer is None:
+        return f" window {segment.window}"
+    return f" window {segment.window << min(own, MOST_SHIFT)} ({segment.window})"
 
 
 def _is_signal(segment: Segment) -> bool:

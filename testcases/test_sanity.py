@@ -37,7 +37,10 @@ def test_transfer_is_mptcp_to_the_end(run: RunFixture) -> None:
     "sanity.transfer-again", requires=HANDSHAKE, directions=BOTH_WAYS, checksums=(False, True), place="last"
 )
 def test_transfer_is_still_mptcp_to_the_end(run: RunFixture) -> None:
-    """After all other runs a connection with nothing in the way still is as it was before them."""
+    """When all other runs have begun, a connection with nothing in the way is as it was before them.
+
+    Those that wait longest may still go on in other processes; each run has a network of its own.
+    """
     transfer(run)
 
 

@@ -30,7 +30,7 @@ def test_packets_are_shown_where_they_are_asked_for(tmp_path, capsys):
     folder = stored(tmp_path, 1)
     show(folder, "topic", packets=True)
     lines = capsys.readouterr().out.splitlines()
-    assert any("c1-s1/client in  -> SYN seq 0 length 0" in line for line in lines)
+    assert any("c1-s1/client in  -> SYN seq 0 window 65535 length 0" in line for line in lines)
     assert lines[-2:] == [f"capture: {folder / 'run.pcapng'}", "repeat:  mbtest run topic.claim"]
 
 

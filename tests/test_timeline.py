@@ -7,7 +7,7 @@ from mbtest.network.capture import Capture
 from mbtest.observe.courses import Courses
 from mbtest.observe.trace import OTHER, Trace
 from mbtest.timeline import Event, beginning, events
-from mbtest.wire import ACK, RST, SYN, Dss, MpTcprst, Segment
+from mbtest.wire import ACK, RST, SYN, Dss, MpCapable, MpTcprst, Segment
 from tests.observe.conversation import ADDRESSES, IDSN, MASK_64, SYN_OPTIONS, Talk
 from tests.observe.rules.test_fallback import answered, infinite
 from tests.stored import captured
@@ -26,6 +26,14 @@ def happened(capture: Capture) -> list[Event]:
     assert [event.time for event in found] == sorted(event.time for event in found)
     assert all(event.time >= beginning(trace) for event in found)
     return found
+
+
+def beginning_of(talk: Talk) -> int:
+    trace = Trace()
+    for frame in captured(talk):
+        sender = OTHER[frame.side] if frame.outbound else frame.side
+        trace.add(frame.number, frame.time_us, frame.path, frame.side, sender, frame.raw)
+    return beginning(trace)
 
 
 def words(talk: Talk) -> list[str]:
@@ -52,6 +60,23 @@ def test_a_connection_from_handshake_to_end():
 def test_times_begin_with_the_first_syn():
     capture = captured(Talk().established(), begin=5_000_000)
     assert happened(capture)[0].time == 5_001_000
+
+
+def test_where_both_open_the_connection_each_syn_is_its_own():
+    talk = Talk()
+    talk.send("server", *SYN_OPTIONS, flags=SYN)
+    talk.send("client", *SYN_OPTIONS, flags=SYN)
+    first, second = [event for event in happened(captured(talk)) if "SYN" in event.words]
+    assert (first.who, first.words[:40]) == ("server", "SYN 198.19.1.2:80 > 198.18.1.2:40000, re")
+    assert (second.who, second.words[:40]) == ("client", "SYN 198.18.1.2:40000 > 198.19.1.2:80, re")
+    assert first.time == beginning_of(talk)
+
+
+def test_what_was_changed_on_its_way_is_found_not_sent():
+    talk = Talk().handshake(until=2)
+    wrong = talk.send("client", MpCapable(talk.flags, 1, 2), unsent=True, lost=True)
+    talk.send("client", talk.capable(), arrives=wrong)
+    assert one(talk, "MP_CAPABLE was") == "server finds that MP_CAPABLE was changed on its way"
 
 
 def test_syns_are_counted():

@@ -19,7 +19,19 @@ from mbtest.results import (
     Stream,
     Verdict,
 )
-from mbtest.wire import ACK, FIN, RST, SYN, Dss, MpCapable, MpFail, Segment, TcpOption, Timestamps
+from mbtest.wire import (
+    ACK,
+    FIN,
+    RST,
+    SYN,
+    Dss,
+    MpCapable,
+    MpFail,
+    Segment,
+    TcpOption,
+    Timestamps,
+    WindowScale,
+)
 from tests.stored import POINTS, entry
 
 CLIENT, SERVER = ("198.18.1.2", 1000), ("198.19.1.2", 80)
@@ -86,10 +98,12 @@ def test_packets_are_told_with_relative_numbers_and_what_boxes_did(capture: Capt
     sent(capture, seq=5_001, options=(Timestamps(1, 0),), payload=b"abc")
     capture.annotate(2, "StripOptions removed DSS")
     first, second = transcript.packets(list(capture), {2})
-    assert first.startswith("      1  1.000000   c1-s1/client in  -> SYN seq 0 length 0 [MP_CAPABLE v1")
+    assert first.startswith(
+        "      1  1.000000   c1-s1/client in  -> SYN seq 0 window 65535 length 0 [MP_CAPABLE v1"
+    )
     assert "timestamps" in first
     assert second.startswith(">>    2 ")
-    assert "seq 1 ack 0 length 3\n" in second
+    assert "seq 1 ack 0 window 65535 length 3\n" in second
     assert second.endswith("# StripOptions removed DSS")
 
 
@@ -110,7 +124,24 @@ def test_numbers_are_relative_to_the_flow_where_flows_share_an_end(capture: Capt
         capture.record(0, 0, True, syn_ack.raw)
     last = Segment.build(*ends(), seq=5_001, ack=90_001, flags=ACK)
     capture.record(0, 0, False, last.raw)
-    assert "ACK seq 1 ack 1 length 0" in transcript.packets(list(capture), set())[-1]
+    assert "ACK seq 1 ack 1 window 65535 length 0" in transcript.packets(list(capture), set())[-1]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "shown"),
+    [((7, 3), "window 1280 (10)"), ((15, 0), "window 163840 (10)"), ((7, None), "window 10")],
+)
+def test_windows_are_scaled_where_both_syns_say_so(
+    capture: Capture, shifts: tuple[int | None, int | None], shown: str
+) -> None:
+    there, back = ends(), (SERVER[0], CLIENT[0], SERVER[1], CLIENT[1])
+    own, peer = (() if shift is None else (WindowScale(shift),) for shift in shifts)
+    capture.record(0, 0, False, Segment.build(*there, flags=SYN, options=own, window=10).raw)
+    capture.record(0, 0, True, Segment.build(*back, ack=1, flags=SYN | ACK, options=peer).raw)
+    capture.record(0, 0, False, Segment.build(*there, seq=1, ack=1, flags=ACK, window=10).raw)
+    lines = transcript.packets(list(capture), set())
+    assert "SYN seq 0 window 10 length 0" in lines[0]
+    assert f"seq 1 ack 1 {shown} length 0" in lines[2]
 
 
 def test_uneventful_packets_are_summed_up(capture: Capture) -> None:
