@@ -18,8 +18,11 @@ _SHORTER = (
     (re.compile(r" DSN \d+ SSN \d+ length \d+"), " mapping"),
     (re.compile(r" Data ACK \d+"), " Data ACK"),
     (re.compile(r" checksum 0x[0-9a-f]+"), ""),
+    (re.compile(r"\bSACK \d+-\d+( \d+-\d+)*"), "SACK"),
+    (re.compile(r" DSN \d+"), ""),
 )
 """What is left out of an option: numbers that are no relative ones."""
+_REPLACED = re.compile(r"^removed ([\w-]+)([^;]*); added \1([^;]*)$")
 _PASSING = ("held it", "let it go on as it came")
 """What a box says of packets that something comes of, or nothing at all."""
 _NO_BOX = re.compile(r"(lost|dropped|doubled|held back) by the link\b|passed around the boxes: ")
@@ -72,6 +75,7 @@ class Act:
         words = self.words
         for pattern, instead in _SHORTER:
             words = pattern.sub(instead, words)
+        words = _REPLACED.sub(_became, words)
         altered = _ALTERED.match(words)
         if altered and place is not None and place.octet is not None:
             number, first = int(altered[1]), place.octet + int(altered[2])
@@ -85,6 +89,13 @@ class Act:
         if self.packets > 1:
             text += f"; {self.packets} packets until frame {self.last.number}"
         return text
+
+
+def _became(found: re.Match[str]) -> str:
+    """Return in words how one option became another of its kind."""
+    name, old, new = found.groups()
+    # What changed is then what is left out of it.
+    return f"changed {name}{old}" if old == new else f"{name}{old} became{new or ' empty'}"
 
 
 def interference(frames: Sequence[CapturedFrame], boxes: Sequence[str]) -> list[Act]:

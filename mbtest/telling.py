@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from mbtest.interference import interference
@@ -134,7 +135,11 @@ def _boxes(run: Run) -> list[str]:
         _cut(f"box on {' and '.join(on)}: {box}, {_number(deeds[box], 'packet')}", WIDTH)
         for box, on in paths.items()
     ]
-    return told if len(told) <= 2 else [told[0], f"and {len(told) - 1} boxes more"]
+    if len(told) <= 2:
+        return told
+    rest = Counter(box.partition("(")[0] for box in list(paths)[1:])
+    words = [name if number == 1 else f"{number} {name}" for name, number in rest.items()]
+    return [told[0], _cut(f"further boxes: {', '.join(words)}", WIDTH)]
 
 
 def _stack(run: Run, role: str, provenance: Provenance) -> str:
@@ -287,7 +292,7 @@ def _finding(finding: Finding, run: Run) -> str:
         words = finding.actual.removeprefix(f"{finding.who}: ")
         return _broken(level, finding.clause, finding.rule, finding.who, finding.count, frame, words)
     # What the verdict has said already is not said again.
-    seen = finding.actual.removesuffix(_happened(run)).rstrip(": ")
+    seen = finding.actual.removesuffix(_happened(run)).rstrip(":; ")
     where = f", frame {frame}" if frame else ""
     return f"{level} not met: {finding.expected}" + (f": {seen}" if seen else "") + where
 
@@ -301,7 +306,9 @@ def _streams(run: Run) -> list[str]:
         if not (stream.intended or stream.received or stream.error):
             continue
         words = [f"stream {stream.direction}: {stream.received} of {stream.intended} octets read"]
-        words.append("and the end" if stream.end_seen else "no end")
+        # Soon after an application read what was not sent, a run is ended.
+        is_cut = run.outcome is Outcome.CORRUPTED and not stream.error
+        words.append("and the end" if stream.end_seen else "then the run ended" if is_cut else "no end")
         words += differences(stream)
         if stream.error:
             words.append(f"told {stream.error}")

@@ -44,6 +44,24 @@ def test_directions_and_kinds_are_told_apart():
     ]
 
 
+@pytest.mark.parametrize(
+    ("deed", "words"),
+    [
+        ("removed MSS 1460; added MSS 400", "MSS 1460 became 400"),
+        (
+            "removed MP_CAPABLE v1 key 0123456789abcdef; added MP_CAPABLE v1 key 1123456789abcdef",
+            "changed MP_CAPABLE v1",
+        ),
+        ("removed SACK 140-141 138-139; added timestamps 1 2", "removed SACK; added timestamps 1 2"),
+        ("removed MP_FAIL DSN 2326516316510477919", "removed MP_FAIL"),
+    ],
+)
+def test_one_option_in_place_of_another_is_told_as_one_change(deed, words):
+    capture = conversation()
+    capture.annotate(2, f"StripOptions {deed}")
+    assert told(capture) == [f"to the server: StripOptions {words}"]
+
+
 def test_several_boxes_in_one_comment():
     capture = conversation()
     capture.annotate(2, "StripOptions removed DSS; added End of Option List; RewritePayload seq +7; ack -7")

@@ -97,7 +97,7 @@ def test_boxes_that_are_alike_are_one_line():
     many = tuple(BoxUse("c1-s1", f"Box(at={number})", 1) for number in range(9))
     lines = story(entry(boxes=many), quiet())
     assert "box on c1-s1: Box(at=0), 1 packet" in lines
-    assert "and 8 boxes more" in lines
+    assert "further boxes: 8 Box" in lines
 
 
 def test_the_story_has_times_frames_and_who():
@@ -235,6 +235,15 @@ def test_streams_and_what_stacks_say():
         "controls: regular TCP: fell_back",
         "mbtest run topic.claim",
     ]
+
+
+def test_a_stream_that_was_wrong_is_told_to_have_been_cut_off():
+    stream = Stream("to_server", 100, 100, 90, first_difference=7, wrong_at=7)
+    outcome = Finding("outcome fell_back", "corrupted", False, evidence=(Evidence(5, "octet 8"),))
+    run = entry(outcome=Outcome.CORRUPTED, reason="it is wrong", streams=(stream,), findings=(outcome,))
+    lines = story(run, quiet())
+    assert lines[2].endswith("it is wrong, frame 5")
+    assert "stream to_server: 90 of 100 octets read, then the run ended, first difference: octet 8" in lines
 
 
 def test_a_long_command_is_one_for_a_shell():

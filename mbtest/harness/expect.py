@@ -152,7 +152,7 @@ class Unharmed:
 
     def ask(self, run: Judged) -> Answer:
         """Look at the streams."""
-        words = []
+        words, wrong = [], []
         session, which = run.session, "both streams arrive whole"
         streams: tuple[Stream, ...] = session.streams
         if self.direction is not None:
@@ -160,11 +160,13 @@ class Unharmed:
             which = f"the stream {way(streams[0])} arrives whole"
         for stream in streams:
             if stream.wrong_at is not None:
-                words.append(f"{way(stream)}, {difference(stream)}")
+                wrong.append(f"{way(stream)}, {difference(stream)}")
             elif stream.received != stream.intended and not stream.expected_difference:
                 words.append(f"{way(stream)}, {stream.received} of {stream.intended} octets")
             elif not stream.end_seen:
                 words.append(f"{way(stream)}, its end never came")
+        # Once an octet was wrong, the run went on for a moment only: what did not come then says nothing.
+        words = wrong or words
         actual = "; ".join(words) or "nothing is missing"
         judged = run.judgement
         return Answer(not words, which, actual, judged.evidence, judged.who, is_delivery=True)

@@ -1,5 +1,6 @@
 """Outcomes and expectations, each met and not met, on runs of the real kernel."""
 
+import msgspec
 import pytest
 
 from mbtest.harness.expect import (
@@ -81,7 +82,20 @@ def test_fallback_by_infinite_mapping(fixture):
         ask(trial, Sends("server", MpFail), AnswersMpFail("client"), Checksums(used=True), Unharmed())
         == [True] * 4
     )
-    assert ask(trial, NoFalseData()) == [False]
+    false = NoFalseData().ask(trial)
+    assert (false.met, false.actual) == (False, "to server, octet 10241 is not what was sent")
+    assert false.evidence[0].words == "octet 10241 of the stream, as the server read it, arrives"
+
+
+def test_once_an_octet_was_wrong_a_missing_end_says_nothing(fixture):
+    trial = fixture()(client_sends=KIB, server_sends=KIB)
+    first, second = trial.session.streams
+    wrong = msgspec.structs.replace(first, first_difference=3, wrong_at=3)
+    cut = msgspec.structs.replace(second, end_seen=False)
+    trial.session = msgspec.structs.replace(trial.session, streams=(wrong, cut))
+    assert Unharmed().ask(trial).actual == "to server, octet 4 is not what was sent"
+    trial.session = msgspec.structs.replace(trial.session, streams=(first, cut))
+    assert Unharmed().ask(trial).actual == "to client, its end never came"
 
 
 def test_joined_and_fewer_subflows(fixture):
