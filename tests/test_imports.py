@@ -39,7 +39,7 @@ EXCEPTIONS = {
     "mbtest/harness/fixture.py": {"time"},  # how long a run took, for people; no verdict depends on it
     "mbtest/harness/gather.py": {"time"},  # when the runs began, and how long they took
     "mbtest/harness/provenance.py": {"subprocess"},  # the revision, from git
-    "mbtest/harness/session.py": {"signal"},  # the alarm that ends a box in an endless loop
+    "mbtest/harness/watchdog.py": {"signal"},  # the alarm that ends a box in an endless loop; Ctrl-C
 }
 EFFECTS = {
     "time",

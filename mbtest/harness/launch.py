@@ -76,7 +76,7 @@ def launch(order: Order) -> int:
     # pytest names its own temporary directory after the user: "root" in a user namespace, and so not ours.
     with progress, tempfile.TemporaryDirectory(prefix="mbtest-") as temporary:
         arguments = [*_arguments(order, min(jobs, chosen)), "--basetemp", f"{temporary}/pytest"]
-        status = pytest.main(arguments, plugins=[progress])
+        status = _run(arguments, progress, order.out)
     if not (order.out / "result.json").exists():
         raise HarnessError(
             "the runs ended without a result.json: " + (progress.complaint or f"pytest status {status}")
@@ -98,6 +98,24 @@ def launch(order: Order) -> int:
     if tally.get(Verdict.FAIL) or found.alarms:
         return 1
     return 0 if found.runs else 5
+
+
+def _run(arguments: list[str], progress: Progress, directory: Path) -> int:
+    """Have pytest carry the runs out; return its status, also where it broke off after the last of them."""
+    try:
+        return pytest.main(arguments, plugins=[progress])
+    except KeyboardInterrupt:
+        status, complaint = pytest.ExitCode.INTERRUPTED, ""
+    except Exception as error:  # noqa: BLE001 - of whatever kind, the results count more
+        told = " ".join(str(error).split())
+        status, complaint = pytest.ExitCode.INTERNAL_ERROR, f"{type(error).__name__}: {told}"
+    if not (directory / "result.json").exists():
+        if status is pytest.ExitCode.INTERRUPTED:
+            raise KeyboardInterrupt
+        raise HarnessError(f"the runs ended without a result.json: {complaint}")
+    if complaint:
+        sys.stderr.write(f"mbtest: harness fault at the end of the runs: {complaint}\n")
+    return status
 
 
 def render(directory: Path) -> Path:

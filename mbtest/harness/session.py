@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
 from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Variant
+from mbtest.harness.watchdog import Watchdog
 from mbtest.harness.workload import Application, Workload
 from mbtest.middlebox import SECOND, Chain, Direction, Middlebox
 from mbtest.network.backends import make_network
@@ -26,6 +25,7 @@ from mbtest.results import BoxUse, StackState, Stream
 from mbtest.stacks import Connection, ConnectionLost, Host, Settings, stack
 
 Address = IPv4Address | IPv6Address
+Follow = Callable[[Observation], int]
 PORT = 80
 REHEARSAL_PORT = 79
 DRAIN = 2 * SECOND
@@ -114,24 +114,33 @@ def carry_out(plan: Plan) -> Session:
     chains = {path.name: Chain(plan.boxes, path.name, index) for index, path in enumerate(topology.paths)}
     _refuse_unplaced(plan, chains)
     attached = [role for role in ROLES if stack(plan.stack(role)).attached]
+    # However the run is left, hosts let go of what they have open before the network does.
     with (
-        _watchdog(plan.limit + 5),
+        Watchdog(plan.limit + 5, chains) as watchdog,
         make_network(plan.network, topology, variant.family, chains, plan.seed, attached) as network,
+        ExitStack() as hosts_at_work,
     ):
-        return _carry_out(plan, chains, network)
+        hosts: dict[Role, Host] = {}
+        for role in reversed(ROLES):
+            hosts[role] = stack(plan.stack(role)).start(network, role, settings(plan, role))
+            hosts_at_work.callback(hosts[role].close)
+        return _carry_out(plan, chains, network, hosts, watchdog)
 
 
-def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Session:
-    hosts = {
-        role: stack(plan.stack(role)).start(network, role, settings(plan, role)) for role in reversed(ROLES)
-    }
+def _carry_out(
+    plan: Plan,
+    chains: Mapping[str, Chain],
+    network: Network,
+    hosts: Mapping[Role, Host],
+    watchdog: Watchdog,
+) -> Session:
     capture = network.capture
     if capture is None:
         raise HarnessError("a run without a capture cannot be judged")
     ends = {role: plan.topology.interfaces(role)[0].addresses(plan.variant.family)[0].ip for role in ROLES}
     if plan.workload.rehearsals:
-        _rehearse(plan, network, capture, hosts, ends["server"])
-    observation, follow = Observation(), _follower(capture)
+        _rehearse(plan, network, lambda: _follower(capture, watchdog), hosts, ends["server"])
+    observation, follow = Observation(), _follower(capture, watchdog)
     loop = network.loop
     settle_from: int | None = None
     is_settled = not (plan.subflows and plan.workload.wait_for_joins)
@@ -198,16 +207,23 @@ def _carry_out(plan: Plan, chains: Mapping[str, Chain], network: Network) -> Ses
 
 
 def _rehearse(
-    plan: Plan, network: Network, capture: Capture, hosts: Mapping[Role, Host], target: Address
+    plan: Plan,
+    network: Network,
+    follower: Callable[[], Follow],
+    hosts: Mapping[Role, Host],
+    target: Address,
 ) -> None:
     """Open connections and close them, one after the other; what the hosts count begins after that."""
     loop = network.loop
     accepted: list[Connection] = []
     hosts["server"].listen(REHEARSAL_PORT, accepted.append)
     for _ in range(plan.workload.rehearsals):
-        observation, follow = Observation(), _follower(capture)
+        observation, follow = Observation(), follower()
         opened = hosts["client"].connect(target, REHEARSAL_PORT)
-        loop.run(lambda: _is_decided(opened, accepted), loop.now + int(plan.patience * SECOND))  # noqa: B023
+        loop.run(
+            lambda: follow(observation) > 0 and _is_decided(opened, accepted),  # noqa: B023
+            loop.now + int(plan.patience * SECOND),
+        )
         for connection in (opened, *accepted):
             connection.close()
         accepted.clear()
@@ -295,8 +311,11 @@ def _where(client: Application, server: Application, why: str) -> str:
     return f"{why}: {client.where()}; {server.where()}"
 
 
-def _follower(capture: Capture) -> Callable[[Observation], int]:
-    """Return what feeds an observation all that was captured since it was last called, and counts it."""
+def _follower(capture: Capture, watchdog: Watchdog) -> Follow:
+    """Return what feeds an observation all that was captured since it was last called, and counts it.
+
+    It is asked after each round of the loop, and so where a run can be interrupted.
+    """
     position = len(capture)
     ends = {}
     for point in capture.points:
@@ -306,6 +325,7 @@ def _follower(capture: Capture) -> Callable[[Observation], int]:
 
     def follow(observation: Observation) -> int:
         nonlocal position
+        watchdog.check()
         if len(capture) == position:
             return position
         for number, time, point, outbound, raw in capture.since(position):
@@ -345,31 +365,6 @@ def _refuse_unplaced(plan: Plan, chains: Mapping[str, Chain]) -> None:
                 f"{box.describe()}: topology {plan.topology.name} has no such path; "
                 f"it has {', '.join(chains)} (0 to {len(chains) - 1})"
             )
-
-
-@contextmanager
-def _watchdog(seconds: float) -> Iterator[None]:
-    """End a run whose loop does not come back, as with a box in an endless loop, naming where it is.
-
-    seconds: of the clock on the wall, whatever the run's clock is.
-    """
-
-    def bite(_: int, frame: FrameType | None) -> None:
-        where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "unknown"
-        raise HarnessError(f"the run did not come back for {seconds:g} s; it was at {where}")
-
-    try:
-        previous = signal.signal(signal.SIGALRM, bite)
-    except ValueError:
-        # Signals come to the main thread alone; a run in another has whoever started it to watch over it.
-        yield
-        return
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def boxes_of(boxes: Middlebox | Sequence[Middlebox]) -> tuple[Middlebox, ...]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
 
-from mbtest.errors import HarnessError
-from mbtest.middlebox import contract
+from mbtest.errors import HarnessError, UsageError
 from mbtest.middlebox.aim import Sight
 from mbtest.middlebox.clock import Clock, Timer
 from mbtest.middlebox.contract import Middlebox
 from mbtest.middlebox.direction import Direction
 from mbtest.middlebox.record import Action, Deed, Record
+from mbtest.middlebox.whereabouts import raised
 from mbtest.wire import Packet, Segment
 from mbtest.wire.describe import one_line
 
@@ -41,6 +39,8 @@ class Chain:
         )
         self.record: Record | None = Record()
         """The deeds of the boxes; None keeps none, for speed."""
+        self.last_timer: Middlebox | None = None
+        """The box whose timer was called last."""
         self._clock: Clock | None = None
         self._deliver: Deliver = _nowhere
         self._slots: tuple[_Slot, ...] = ()
@@ -59,7 +59,7 @@ class Chain:
         )
         self._ways = {Direction.TO_SERVER: self._slots, Direction.TO_CLIENT: self._slots[::-1]}
         for slot in self._slots:
-            slot.box.place(slot)
+            slot.start()
 
     @property
     def clock(self) -> Clock:
@@ -139,14 +139,24 @@ class _Slot:
     def now(self) -> int:
         return self.chain.clock.now
 
+    def start(self) -> None:
+        """Put the box in its place."""
+        try:
+            self.box.place(self)
+        except (HarnessError, UsageError):
+            raise
+        except Exception as error:
+            raise BoxError(f"{self.box.name} raised in start(): {raised(self.box, error)}") from error
+
     def call_later(self, delay: int, callback: Callable[[], None]) -> Timer:
         def guarded() -> None:
+            self.chain.last_timer = self.box
             try:
                 callback()
             except HarnessError:
                 raise
             except Exception as error:
-                raise BoxError(f"{self.box.name} raised in a timer: {self._where(error)}") from error
+                raise BoxError(f"{self.box.name} raised in a timer: {raised(self.box, error)}") from error
 
         return self.chain.clock.call_at(self.now + delay, guarded)
 
@@ -179,7 +189,9 @@ class _Slot:
         except HarnessError:
             raise  # of a neighbour, by way of what this box sent
         except Exception as error:
-            raise BoxError(f"{self.box.name} raised on {one_line(packet)}: {self._where(error)}") from error
+            raise BoxError(
+                f"{self.box.name} raised on {one_line(packet)}: {raised(self.box, error)}"
+            ) from error
         finally:
             ahead = self._ahead
             self._way, self._ahead = outer
@@ -221,16 +233,6 @@ class _Slot:
             self.chain.record.add(
                 Action(self.now, self.box.name, self.position, direction, deed, before, after, why)
             )
-
-    def _where(self, error: BaseException) -> str:
-        """Return an exception with the line of the box that raised it, or that led to it."""
-        frames = traceback.extract_tb(error.__traceback__)
-        modules = {base.__module__ for base in type(self.box).__mro__} - {contract.__name__, "builtins"}
-        files = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
-        last = next((frame for frame in reversed(frames) if frame.filename in files), frames[-1])
-        file = last.filename.rsplit("/", 1)[-1]
-        words = " ".join(str(error).split())
-        return f"{type(error).__name__}: {words:.200} ({file}:{last.lineno}, {last.line})"
 
     def _check(self, packets: object, cause: Packet | None) -> None:
         """Raise BoxError unless `packets` is a sequence of packets."""

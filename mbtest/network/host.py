@@ -5,7 +5,7 @@ import socket
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import NamedTuple
 
@@ -77,9 +77,12 @@ class Host:
         self.interfaces = tuple(_addressed(wire, family) for wire in wires)
         self._wires = wires
         self._family = family
-        self._namespace = Namespace()
-        with self._namespace.entered():
-            self._route = RouteSocket()
+        with ExitStack() as unless_whole:
+            self._namespace = Namespace()
+            unless_whole.callback(self._namespace.close)
+            with self._namespace.entered():
+                self._route = RouteSocket()
+            unless_whole.pop_all()
 
     def fileno(self) -> int:
         """Return the descriptor of the namespace, fit for setns(2)."""

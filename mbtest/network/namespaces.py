@@ -68,7 +68,7 @@ class NamespaceNetwork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take the network down. Sockets that are still open in a host keep its namespace."""
-        self._cleanup.close()
+        self._cleanup.__exit__(kind, error, trace)
 
     def losses(self) -> list[str]:
         """Return in words every loss of packets that neither a box nor a stated link caused."""
@@ -140,7 +140,7 @@ class NamespaceNetwork:
         }
 
     def _leave_switch(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Let the next network have the switch; not where building this one broke off in the middle."""
+        """Let the next network have the switch; not where an error may have left it amid its work."""
         if self._switch is None:
             return
         if kind is None:

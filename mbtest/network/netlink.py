@@ -70,8 +70,12 @@ class RouteSocket:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
-        self._socket.bind((0, 0))
-        self._socket.settimeout(_PATIENCE_S)
+        try:
+            self._socket.bind((0, 0))
+            self._socket.settimeout(_PATIENCE_S)
+        except BaseException:
+            self._socket.close()
+            raise
         self._pending = bytearray()
         self._last_at = 0
         """Where the last request of those that gathered begins."""

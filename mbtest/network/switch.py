@@ -7,6 +7,7 @@ ports are numbered anew for each, and what still arrives at earlier ones is take
 
 import atexit
 from collections.abc import Iterable
+from contextlib import ExitStack
 from itertools import count
 
 from mbtest.network.namespace import Namespace, has_ipv6, set_sysctl
@@ -21,16 +22,16 @@ class Switch:
 
     def __init__(self) -> None:
         """Open a switch without ports. Raises OSError without the privileges."""
-        self.namespace = Namespace()
-        try:
+        with ExitStack() as unless_whole:
+            self.namespace = Namespace()
+            unless_whole.callback(self.namespace.close)
             with self.namespace.entered():
                 if has_ipv6():
                     set_sysctl("net.ipv6.conf.all.disable_ipv6", 1)
                 self.route = RouteSocket()
+                unless_whole.callback(self.route.close)
                 self.packets = PacketSocket()
-        except BaseException:
-            self.namespace.close()
-            raise
+            unless_whole.pop_all()
         self._ports = count(_FIRST_PORT)
 
     def new_port(self) -> int:

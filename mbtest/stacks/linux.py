@@ -179,6 +179,7 @@ class LinuxHost:
         self._network = network
         self._host: NetworkHost = network.hosts[role]
         self._listeners: list[socket.socket] = []
+        self._connections: list[SocketConnection] = []
         with self._host.entered():
             for name, value in stack.sysctls(settings).items():
                 write_sysctl(name, value)
@@ -192,20 +193,21 @@ class LinuxHost:
         """Take connections to `port` on any address of either family."""
         family = socket.AF_INET if self._network.family == "v4" else socket.AF_INET6
         listener = self._host.socket(family, socket.SOCK_STREAM, self._stack.protocol)
+        self._listeners.append(listener)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind(("" if family == socket.AF_INET else "::", port))
         listener.listen(16)
-        self._listeners.append(listener)
 
         def accept() -> None:
             try:
                 sock, _ = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
+            connection = self._connection(sock)
             sock.setblocking(False)
-            accepted(SocketConnection(self._network, sock))
+            accepted(connection)
 
         self._network.loop.add_reader(listener, accept)
 
@@ -217,9 +219,9 @@ class LinuxHost:
         mapped = self._network.family == "mixed" and address.version == 4
         family = socket.AF_INET if address.version == 4 and not mapped else socket.AF_INET6
         sock = self._host.socket(family, socket.SOCK_STREAM, self._stack.protocol)
+        connection = self._connection(sock)
         if own_port is not None:
             sock.bind(("" if family == socket.AF_INET else "::", own_port))
-        connection = SocketConnection(self._network, sock)
         code = sock.connect_ex((f"::ffff:{address}" if mapped else str(address), port))
         if code not in (0, errno.EINPROGRESS):
             raise HarnessError(f"connect to {address}: {errno.errorcode.get(code, code)}")
@@ -242,11 +244,20 @@ class LinuxHost:
             self._before = read_counters()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and close the connections that nobody closed."""
         for listener in self._listeners:
             self._network.loop.remove_reader(listener)
             listener.close()
         self._listeners.clear()
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+
+    def _connection(self, sock: socket.socket) -> SocketConnection:
+        """Return a connection of this host, which closes it in the end."""
+        connection = SocketConnection(self._network, sock)
+        self._connections.append(connection)
+        return connection
 
 
 def _manage_paths(settings: Settings) -> None:

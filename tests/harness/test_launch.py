@@ -194,7 +194,95 @@ def test_processes_are_started_where_they_are_of_use(
     assert default_jobs(network, chosen, waits, 4) == jobs
 
 
+MISFITS = """
+from middleboxes.bleach import Bleach
+
+
+@case("mine.{name}", families=("v4",))
+def test_{name}(run):
+    \"\"\"It holds.\"\"\"
+    {call}
+"""
+BLEACH = """
+from mbtest.middlebox import Middlebox
+
+
+class Bleach(Middlebox):
+    shift: int
+
+    def process(self, segment, direction):
+        return [segment]
+"""
+
+
+def test_arguments_that_do_not_fit_end_in_a_line_each_with_file_and_remedy(own: Any) -> None:
+    own.box("bleach.py", BLEACH)
+    calls = {
+        "box": ("run(Bleach(shft=2))", "Bleach has no parameter 'shft'; did you mean 'shift'?"),
+        "call": ("run(send=2)", "run() has no parameter 'send'; did you mean 'sends'?"),
+        "expect": (
+            "run(sends=1).expect(Unharmed(), levl=MUST)",
+            "expect() has no parameter 'levl'; did you mean 'level'?",
+        ),
+        "lack": ("run(Bleach())", "Bleach lacks 'shift'; it must be given"),
+        "load": ("run(workload=Workload(sends=1))", "Unexpected keyword argument 'sends'"),
+    }
+    text = "".join(MISFITS.format(name=name, call=call) for name, (call, _) in calls.items())
+    own.cases(text)
+    finished = own.run("mine.*")
+    assert finished.returncode == 4, finished.stdout + finished.stderr
+    assert "Traceback" not in finished.stdout
+    written = (own.folder / "testcases" / "test_mine.py").read_text(encoding="utf-8").splitlines()
+    expected = []
+    for name, (call, says) in calls.items():
+        line = 1 + next(number for number, words in enumerate(written) if words.strip() == call)
+        place = f"mine/testcases/test_mine.py:{line}"
+        expected.append(f"mbtest: mine.{name}: the case asks for what cannot be: {place}: {says}")
+    assert finished.stderr.splitlines() == expected
+
+
+def test_a_preset_without_a_parameter_that_must_be_given_is_refused(own: Any) -> None:
+    own.box("bleach.py", BLEACH)
+    (own.folder / "middleboxes" / "presets").mkdir()
+    file = own.folder / "middleboxes" / "presets" / "broken.toml"
+    file.write_text('description = "broken"\n[[boxes]]\nbox = "Bleach"\n', encoding="utf-8")
+    line = refused(own.run("sanity.one-octet", "--through", "broken"))
+    assert line.endswith("presets/broken.toml: box 1: Bleach lacks 'shift'; it must be given")
+
+
 # -- how it ends --------------------------------------------------------------------------------
+
+
+RAISES = """
+from mbtest.middlebox import Middlebox
+
+
+class RaiseLate(Middlebox):
+    def start(self):
+        self.left = 20
+
+    def process(self, segment, direction):
+        self.left -= 1
+        if not self.left:
+            raise RuntimeError("the twentieth")
+        return [segment]
+"""
+
+
+@pytest.mark.parametrize("families", ["('v4', 'v6')", "('v4', 'v6', 'mixed')"])
+def test_boxes_that_raise_in_runs_of_one_process_leave_a_report(own: Any, families: str) -> None:
+    own.box("raise_late.py", RAISES)
+    body = "from middleboxes.raise_late import RaiseLate; run(RaiseLate(), sends=256 * KIB)"
+    own.cases(CASE.replace('families=("v4",)', f"families={families}").format(said="", body=body))
+    finished = own.run("mine.*", "--jobs", "1")
+    assert (finished.returncode, finished.stderr) == (3, "")
+    found = own.results().runs
+    assert {run.verdict for run in found} == {Verdict.HARNESS_ERROR}
+    for run in found:
+        assert "RaiseLate raised on " in run.reason
+        assert "raise_late.py:12" in run.reason
+    assert (own.out / "report" / "index.html").is_file()
+    assert f"{len(found)} runs in " in finished.stdout
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mbtest.errors import HarnessError
+from mbtest.errors import HarnessError, UsageError
 from mbtest.middlebox import Aim, BoxError, Chain, Deed, Direction, Kind, Middlebox
 from mbtest.wire import SYN, Packet, Segment
 from tests.middlebox.bench import TO_CLIENT, TO_SERVER, Line, VirtualClock, segment
@@ -160,6 +160,26 @@ def test_a_timer_that_raises_names_the_box_and_the_line() -> None:
     line.put(segment())
     with pytest.raises(BoxError, match=r"^Doing raised in a timer: KeyError.*\(test_chain.py:\d+"):
         line.wait(10)
+
+
+class Stillborn(Middlebox):
+    """Cannot begin."""
+
+    error: Exception = RuntimeError("no start")
+
+    def start(self) -> None:
+        raise self.error
+
+
+def test_a_box_that_cannot_begin_is_named_with_the_line() -> None:
+    with pytest.raises(BoxError) as broken:
+        Line(Stillborn())
+    assert str(broken.value).startswith("Stillborn raised in start(): RuntimeError: no start (test_chain.py:")
+
+
+def test_a_box_may_refuse_its_parameters_when_it_begins() -> None:
+    with pytest.raises(UsageError, match="there is one path"):
+        Line(Stillborn(UsageError("there is one path")))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from mbtest.middlebox import Chain, Direction, Middlebox
+from mbtest.middlebox import BoxError, Chain, Direction, Middlebox
 from mbtest.network.capture import CapturedFrame
 from mbtest.network.namespaces import NamespaceNetwork
 from mbtest.network.topology import Topology
@@ -230,7 +230,7 @@ def test_a_network_that_could_not_be_built_leaves_no_descriptor(topology: Load) 
         pass
     before = _namespaces_held()
     with (
-        pytest.raises(ValueError, match="broken"),
+        pytest.raises(BoxError, match="broken"),
         NamespaceNetwork(one_path, "v4", boxed(one_path, Broken()), 1),
     ):
         pass

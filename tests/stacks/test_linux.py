@@ -151,6 +151,15 @@ def test_hosts_that_connect_to_each_other_are_connected(network, start):
         end.close()
 
 
+def test_a_host_closes_the_connections_that_nobody_closed(connected):
+    near, far, hosts = connected()
+    for host in hosts.values():
+        host.close()
+    for connection in (near, far):
+        with pytest.raises(ConnectionLost, match="EBADF"):
+            connection.send(b"1")
+
+
 def test_what_was_counted_before_is_not_told(connected):
     _, _, hosts = connected()
     hosts["client"].begin()
