@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from mbtest.harness.session import Plan, Session, boxes_of, carry_out, run_seed
 from mbtest.harness.witness import contradictions
 from mbtest.harness.workload import Workload
 from mbtest.middlebox import Direction, Middlebox
+from mbtest.middlebox.arguments import checked
 from mbtest.network.contract import Backend
 from mbtest.network.topology import Topology
 from mbtest.results import Control, Finding, Level, Outcome, Run, Verdict
@@ -67,6 +70,7 @@ class Trial(Judged):
         if not answer.met:
             raise Inconclusive(f"wanted {answer.expected}, but {answer.actual}")
 
+    @partial(checked, name="expect()")
     def expect(
         self,
         expectation: Expectation | Outcome,
@@ -179,6 +183,7 @@ class RunFixture:
         """What was carried out, once it was."""
         return self._trial.session if self._trial else None
 
+    @partial(checked, name="run()")
     def __call__(
         self,
         boxes: Middlebox | Sequence[Middlebox] = (),
@@ -310,8 +315,8 @@ class RunFixture:
         if isinstance(failure, KernelFault):
             self._findings.append(failure.finding)
             return Grade(Verdict.FAIL, str(failure))
-        if isinstance(failure, UsageError):
-            return Grade(Verdict.HARNESS_ERROR, f"{USAGE}{failure}")
+        if isinstance(failure, UsageError) or _is_misfit(failure):
+            return Grade(Verdict.HARNESS_ERROR, f"{USAGE}{_place(failure)}{failure}")
         if failure is not None and not isinstance(failure, Inconclusive):
             return Grade(Verdict.HARNESS_ERROR, f"{type(failure).__name__}: {failure}")
         if trial is None:
@@ -346,6 +351,30 @@ class RunFixture:
         bare = pass_through(plan, directory) if plan.boxes else None
         found = (bare, regular_tcp(plan, self.case.id, directory))
         return tuple(control for control in found if control is not None)
+
+
+def _frames(failure: BaseException | None) -> list[traceback.FrameSummary]:
+    return traceback.extract_tb(failure.__traceback__) if failure is not None else []
+
+
+def _is_misfit(failure: BaseException | None) -> bool:
+    """Whether a case made a call with arguments that do not fit: what was called has no frame then."""
+    frames = _frames(failure)
+    at_fault = isinstance(failure, TypeError) and "argument" in str(failure)
+    return at_fault and bool(frames) and _is_of_case(frames[-1])
+
+
+def _is_of_case(frame: traceback.FrameSummary) -> bool:
+    return Path(frame.filename).name.startswith("test_")
+
+
+def _place(failure: BaseException | None) -> str:
+    """Return the line of the case that led to a failure; empty where none did."""
+    for frame in reversed(_frames(failure)):
+        if _is_of_case(frame):
+            file, here = Path(frame.filename), Path.cwd()
+            return f"{file.relative_to(here) if file.is_relative_to(here) else file}:{frame.lineno}: "
+    return ""
 
 
 def intended_subflows(topology: Topology, variant: Variant) -> int:

@@ -8,9 +8,7 @@ content folder may add files.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -18,6 +16,7 @@ import msgspec
 from mbtest import content
 from mbtest.errors import UsageError
 from mbtest.middlebox import Aim, Direction, Kind, Middlebox, Subflow, parameters
+from mbtest.middlebox.arguments import did_you_mean
 
 FOLDER = "middleboxes/presets"
 
@@ -44,7 +43,7 @@ def preset(name: str) -> tuple[Middlebox, ...]:
     """Return the boxes of the preset of this name, the client's end first. Raises UsageError."""
     files = {path.stem: path for path in content.files(FOLDER, "*.toml")}
     if name not in files:
-        raise UsageError(f"no preset {name!r}{_hint(name, files)}")
+        raise UsageError(f"no preset {name!r}{did_you_mean(name, files)}")
     return load(files[name]).boxes
 
 
@@ -73,12 +72,12 @@ def _box(place: str, said: dict[str, object]) -> Middlebox:
     known = content.classes("middleboxes", Middlebox)
     name = said.get("box")
     if not isinstance(name, str) or name not in known:
-        raise UsageError(f"{place}: no box {name!r}{_hint(str(name), known)}")
+        raise UsageError(f"{place}: no box {name!r}{did_you_mean(str(name), known)}")
     wanted = {key: value for key, value in said.items() if key not in ("box", "aim")}
     names = [parameter.name for parameter in parameters(known[name])]
     for key in wanted:
         if key not in names:
-            raise UsageError(f"{place}: {name} has no parameter {key!r}{_hint(key, names)}")
+            raise UsageError(f"{place}: {name} has no parameter {key!r}{did_you_mean(key, names)}")
     try:
         return known[name](**wanted, aim=_aim(said["aim"]) if "aim" in said else None)
     except (UsageError, TypeError) as error:
@@ -93,7 +92,7 @@ def _aim(said: object) -> Aim:
     read: dict[str, object] = {}
     for key, value in said.items():
         if key not in names:
-            raise UsageError(f"aim has no condition {key!r}{_hint(key, names)}")
+            raise UsageError(f"aim has no condition {key!r}{did_you_mean(key, names)}")
         try:
             read[key] = _condition(key, value)
         except (KeyError, ValueError):
@@ -112,9 +111,3 @@ def _condition(key: str, value: object) -> object:
             kinds |= Kind[str(name)]
         return kinds
     return value
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names) or 'none'}"

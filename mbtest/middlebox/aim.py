@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from mbtest.errors import UsageError
+from mbtest.middlebox.arguments import checked
 from mbtest.middlebox.direction import Direction
 from mbtest.middlebox.flows import FlowTable, Kind, Sighting, Subflow
 from mbtest.wire import Segment
@@ -77,6 +78,10 @@ class Aim:
     def includes_path(self, name: str, index: int) -> bool:
         """Whether a box so aimed stands on this path at all."""
         return self.path is None or self.path in (name, index)
+
+
+# What the dataclass made knows nothing of who wrote the call.
+Aim.__init__ = checked(Aim.__init__, "Aim")  # type: ignore[method-assign]
 
 
 class Sight:

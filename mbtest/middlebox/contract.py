@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Protocol, Self, dataclass_transform
 
 from mbtest.middlebox import parameters
 from mbtest.middlebox.aim import Aim
+from mbtest.middlebox.arguments import checked
 from mbtest.middlebox.clock import Timer
 from mbtest.middlebox.direction import Direction
 from mbtest.middlebox.parameters import Parameter
@@ -63,9 +65,11 @@ class Middlebox:
     )
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Turn the subclass into a dataclass."""
+        """Turn the subclass into a dataclass whose parameters, where they do not fit, end in a UsageError."""
         super().__init_subclass__(**options)
         dataclasses.dataclass(eq=False)(cls)
+        meaning = functools.partial(parameters.meaning, cls)
+        cls.__init__ = checked(cls.__init__, cls.__name__, meaning)  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         """Check the parameters. Raises UsageError that names box, parameter and range."""

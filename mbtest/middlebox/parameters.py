@@ -67,6 +67,14 @@ def parameters(box: type) -> list[ParameterInfo]:
     return found
 
 
+def meaning(box: type, name: str) -> str:
+    """Return what a parameter of a box class means, and its range; empty where nothing is said of it."""
+    for field, _, parameter in _specification(box):
+        if field.name == name and parameter is not None:
+            return ", ".join(words for words in (parameter.meaning, parameter.limits()) if words)
+    return ""
+
+
 def check(box: Any) -> None:
     """Raise UsageError for the first parameter of `box` of another type, no choice, or out of its range.
 
