@@ -6,6 +6,7 @@ import dataclasses
 from typing import Literal, Protocol
 
 from mbtest.harness.judge import Judged, arrival, difference, way
+from mbtest.harness.near import how_near
 from mbtest.middlebox import Direction, Middlebox
 from mbtest.observe import Stage
 from mbtest.results import Evidence, Fallback, Outcome, Stream
@@ -82,10 +83,13 @@ class Interfered:
     at_least: int = 1
 
     def ask(self, run: Judged) -> Answer:
-        """Count the deeds on all paths."""
+        """Count the deeds on all paths; where they are too few, look what the box waited for."""
         deeds = sum(chain.deeds(self.box) for chain in run.session.chains.values())
-        expected = f"{self.box.__name__} interferes with at least {self.at_least} packets"
-        return Answer(deeds >= self.at_least, expected, f"it interfered with {deeds}")
+        name, least = self.box.__name__, f"{self.at_least} packet{'s' * (self.at_least > 1)}"
+        expected, actual = f"{name} interferes with {least} at least", f"it interfered with {deeds}"
+        if deeds >= self.at_least:
+            return Answer(True, expected, actual)
+        return Answer(False, expected, f"{actual}: {how_near(run.session, self.box)}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -117,6 +117,15 @@ class Sight:
         self.matches += 1
         return self._is_counted(self.matches)
 
+    def counted(self) -> tuple[int, int]:
+        """Return how many segments met all but the counting conditions, and how many met those, too."""
+        aim, last = self._aim, self.matches
+        if aim.nth is not None:
+            return last, int(last >= aim.nth)
+        first = aim.from_nth or 1
+        until = last + 1 if aim.until_nth is None else min(last + 1, aim.until_nth)
+        return last, max(0, until - first)
+
     @staticmethod
     def _server_port(segment: Segment, direction: Direction) -> int:
         return segment.destination_port if direction is Direction.TO_SERVER else segment.source_port

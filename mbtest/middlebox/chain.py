@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
+from typing import NamedTuple
 
 from mbtest.errors import HarnessError, UsageError
 from mbtest.middlebox.aim import Sight
@@ -21,6 +22,18 @@ Deliver = Callable[[Packet, Direction], None]
 
 class BoxError(HarnessError):
     """A box raised, or returned what cannot be sent; names the box, the packet and the line."""
+
+
+class Standing(NamedTuple):
+    """How much a box has done."""
+
+    box: Middlebox
+    deeds: int
+    """Packets that it changed, split, withheld or sent."""
+    matches: int
+    """Segments that met all of its aim but the counting conditions."""
+    hits: int
+    """Segments that its aim left to it."""
 
 
 class Chain:
@@ -112,6 +125,13 @@ class Chain:
         """Return each box with the number of packets that it changed, split, withheld or sent."""
         return [(slot.box, slot.deeds) for slot in self._slots]
 
+    def standing(self) -> list[Standing]:
+        """Return how much each box did, and how much its aim left to it; boxes without one have no hits."""
+        return [
+            Standing(slot.box, slot.deeds, *((0, 0) if slot.sight is None else slot.sight.counted()))
+            for slot in self._slots
+        ]
+
     def describe(self) -> list[str]:
         """Return the boxes with their parameters, the client's end first."""
         return [box.describe() for box in self.boxes]
@@ -132,7 +152,7 @@ class _Slot:
         """The direction of the packet that the box has in hand; None while it has none."""
         self._ahead: list[Packet] = []
         """What the box sent in that direction: it goes before what the box returns."""
-        self._sight = Sight(box.aim) if box.aim is not None else None
+        self.sight = Sight(box.aim) if box.aim is not None else None
         self._notes: dict[int, str] = {}
 
     @property
@@ -205,7 +225,7 @@ class _Slot:
         """Call the box."""
         if not isinstance(packet, Segment):
             return self.box.process_other(packet, direction)
-        if self._sight is not None and not self._sight.hits(packet, direction, self.now):
+        if self.sight is not None and not self.sight.hits(packet, direction, self.now):
             return self.box.pass_by(packet, direction)
         return self.box.process(packet, direction)
 
