@@ -167,6 +167,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     fallback: Fallback | None = None
     reason: str
     """The verdict in words."""
+    interference: str = ""
+    """What the case waited for and what came instead, where its interference never happened; else empty."""
     level: Level
     requirements: tuple[str, ...] = ()
     seconds: float

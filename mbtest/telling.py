@@ -107,8 +107,11 @@ def _head(run: Run, provenance: Provenance) -> list[str]:
         )
         outcome += words.replace(", fallback ", " by ")
     outcome += f"; to blame: {' and '.join(run.blame)}" if run.blame else ""
-    verdict = f"{run.verdict.value.upper()}: {outcome}; {reason}"
+    verdict = f"{run.verdict.value.upper()}: {outcome}" + (f"; {reason}" if reason else "")
     lines = [_plain(run.id), _cut(run.title, WIDTH), *_wrapped(verdict, 2)]
+    if run.interference:
+        words = "the interference never happened, and so the claim was not tested: "
+        lines += _wrapped(words + run.interference, 4)
     clauses = _clauses(run.requirements)
     if clauses:
         lines += _wrapped(f"claim ({run.level.value}): {clauses}", 1)
@@ -274,8 +277,11 @@ def _unmet(run: Run, breaches: Sequence[str], room: int) -> list[str]:
 
 
 def _happened(run: Run) -> str:
-    """Return what happened in words, without what was expected instead."""
-    return run.reason.partition("; expected: ")[0].partition("; broken: ")[0]
+    """Return what happened in words, without what was expected instead, and what did not happen."""
+    reason = run.reason
+    if run.interference:
+        reason = reason.partition(run.interference)[2].removeprefix("; yet ")
+    return reason.partition("; expected: ")[0].partition("; broken: ")[0]
 
 
 def _is_outcome(finding: Finding) -> bool:

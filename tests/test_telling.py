@@ -50,6 +50,23 @@ def quiet() -> Capture:
     return captured(Talk().established().exchange().close())
 
 
+@pytest.mark.parametrize(
+    ("verdict", "yet", "head"),
+    [
+        (Verdict.INCONCLUSIVE, "", "INCONCLUSIVE: multipath"),
+        (Verdict.FAIL, "; yet it is so; broken: a rule", "FAIL: multipath; it is so"),
+    ],
+)
+def test_an_interference_that_never_happened_has_a_line_of_its_own(verdict, yet, head):
+    waited = "it waited for the 7th SYN; of 183 packets 1 was a SYN"
+    reason = f"the interference never happened: {waited}{yet}"
+    lines = story(entry(verdict=verdict, reason=reason, interference=waited), quiet())
+    assert lines[2] == head
+    told = "the interference never happened, and so the claim was not tested: it waited for the 7th SYN;"
+    assert lines[3].startswith(told)
+    assert "1 was a SYN" in " ".join(lines[3:5])
+
+
 def test_it_begins_with_what_was_run_and_ends_with_what_repeats_it():
     run = entry(requirements=("RFC8684-3.7/mp-fail", "RFC8684-3.7/infinite-mapping", "RFC9293-3.4/gap"))
     lines = story(run, quiet())

@@ -13,7 +13,7 @@ from typing import Any
 from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Case, Variant
 from mbtest.harness.controls import excuses, pass_through, regular_tcp
-from mbtest.harness.expect import Expectation, OneOf, Role, receiver_of, sender_of
+from mbtest.harness.expect import Expectation, NoFalseData, OneOf, Role, Unharmed, receiver_of, sender_of
 from mbtest.harness.grading import Grade, broken_rules, contradicting, grade, missed
 from mbtest.harness.judge import Judged
 from mbtest.harness.pairs import is_control, lacking
@@ -28,8 +28,16 @@ from mbtest.network.contract import Backend
 from mbtest.network.topology import Topology
 from mbtest.results import Control, Finding, Level, Outcome, Run, Verdict
 
+NEVER = "the interference never happened: "
+"""How the reason of a run begins whose own condition was not met."""
+THROUGH = "through further boxes: "
+"""How the reason of a run begins that further boxes were put into, which the case does not reckon with."""
 USAGE = "the case asks for what cannot be: "
 """How the reason of a run begins that a user's own mistake ended; `mbtest run` then ends with status 4."""
+
+
+_LOST_IN_SILENCE = (Outcome.STALLED, Outcome.CORRUPTED)
+"""Outcomes that no box makes right: data was corrupted, or lost without an error."""
 
 
 class Inconclusive(Exception):  # noqa: N818 - a verdict, not a mistake
@@ -53,10 +61,20 @@ class Trial(Judged):
     """A judged run, to be held against what the case expects."""
 
     def __init__(
-        self, session: Session, level: Level, requirements: Sequence[str], findings: list[Finding]
+        self,
+        session: Session,
+        level: Level,
+        requirements: Sequence[str],
+        findings: list[Finding],
+        further: bool = False,
     ) -> None:
-        """Judge a session. findings: where what comes of each expectation is gathered."""
+        """Judge a session.
+
+        findings: where what comes of each expectation is gathered. further: whether boxes stand on the way
+        that the case does not reckon with: what it expects besides whole streams is told as a note then.
+        """
         super().__init__(session)
+        self._further = further
         self._level = level
         self._is_control = is_control(session.plan.variant)
         self._findings = findings
@@ -68,7 +86,7 @@ class Trial(Judged):
         """End the case as inconclusive unless this holds: the interference must have happened."""
         answer = expectation.ask(self)
         if not answer.met:
-            raise Inconclusive(f"wanted {answer.expected}, but {answer.actual}")
+            raise Inconclusive(f"wanted that {answer.expected}, but {answer.actual}")
 
     @partial(checked, name="expect()")
     def expect(
@@ -92,6 +110,12 @@ class Trial(Judged):
         answer = expectation.ask(self)
         if self._is_control:
             return
+        if self._further and not answer.met and not isinstance(expectation, (Unharmed, NoFalseData)):
+            seen = "" if self.judgement.reason in answer.actual else f", where {answer.actual}"
+            self.note(f"without them the case expects {answer.expected}{seen}")
+            if self.outcome not in _LOST_IN_SILENCE or not isinstance(expectation, OneOf):
+                return
+            answer = Unharmed().ask(self)
         finding = Finding(
             expected=answer.expected,
             actual=answer.actual,
@@ -238,7 +262,9 @@ class RunFixture:
             keep=None if self._directory is None else self._directory / self._capture,
         )
         session = carry_out(plan)
-        self._trial = Trial(session, self.case.level, self.case.requirements, self._findings)
+        case = self.case
+        further = bool(self._through)
+        self._trial = Trial(session, case.level, case.requirements, self._findings, further)
         return self._trial
 
     @property
@@ -250,6 +276,8 @@ class RunFixture:
         """Return the run's entry, and write its capture. failure: what the case raised."""
         directory = self._directory
         graded = self._grade(failure, directory)
+        if self._through and self._trial is not None:
+            graded = graded._replace(reason=f"{THROUGH}{graded.reason}")
         artifacts: dict[str, str] = {}
         session = self.session
         if session is not None and directory is not None:
@@ -283,6 +311,7 @@ class RunFixture:
             outcome=self._trial.judgement.outcome if self._trial else None,
             fallback=self._trial.judgement.fallback if self._trial else None,
             reason=graded.reason,
+            interference=str(failure) if isinstance(failure, Inconclusive) else "",
             level=self.case.level,
             requirements=self.case.requirements,
             seconds=round(time.monotonic() - self._started, 3),
@@ -331,16 +360,25 @@ class RunFixture:
         sharing = [one for one in self._controls if excuses(trial.session.plan, trial.outcome, one)]
         excused = [finding for finding in trial.delivery if not finding.met] if sharing else []
         graded = grade(self._findings, excused, sharing, happened, trial.delivery)
-        if isinstance(failure, Inconclusive) and (graded is None or graded.verdict is not Verdict.FAIL):
-            return Grade(Verdict.INCONCLUSIVE, str(failure))
+        if isinstance(failure, Inconclusive):
+            if graded is None or graded.verdict is not Verdict.FAIL:
+                return Grade(Verdict.INCONCLUSIVE, f"{NEVER}{failure}")
+            # A MUST holds in every run of every case, whatever its boxes did.
+            return graded._replace(reason=f"{NEVER}{failure}; yet {graded.reason}")
         if graded is not None:
             return graded
+        return self._unspoilt(happened, trial.outcome)
+
+    def _unspoilt(self, happened: str, outcome: Outcome) -> Grade:
+        """Return the verdict on a run in which nothing was missed."""
         if is_control(self.variant):
-            verdict = Verdict.FAIL if trial.outcome is Outcome.CORRUPTED else Verdict.INFORMATIONAL
+            verdict = Verdict.FAIL if outcome is Outcome.CORRUPTED else Verdict.INFORMATIONAL
             return Grade(verdict, f"regular TCP through these boxes: {happened}")
+        notes = [finding.actual for finding in self._findings if not finding.expected]
+        if self._through and notes:
+            return Grade(Verdict.INFORMATIONAL, "; ".join([happened, *notes]))
         if self.case.level is Level.MAY:
-            notes = [finding.actual for finding in self._findings if not finding.expected] or [happened]
-            return Grade(Verdict.INFORMATIONAL, "; ".join(notes))
+            return Grade(Verdict.INFORMATIONAL, "; ".join(notes or [happened]))
         return Grade(Verdict.PASS, happened)
 
     def _run_controls(self, trial: Trial, directory: Path | None) -> tuple[Control, ...]:

@@ -10,14 +10,15 @@ import msgspec
 import pytest
 
 from mbtest.errors import HarnessError
-from mbtest.harness.expect import Interfered, Unharmed
+from mbtest.harness.expect import Interfered, Sends, Unharmed
 from mbtest.harness.fixture import Inconclusive, RunFixture, Unsupported, intended_subflows
 from mbtest.harness.pairs import is_control
 from mbtest.harness.topologies import topology
 from mbtest.harness.workload import KIB
-from mbtest.middlebox import Aim, Direction, Kind
+from mbtest.middlebox import Aim, Direction, Kind, Middlebox
 from mbtest.network.capture import read_capture
 from mbtest.results import Level, Outcome, Run, Verdict
+from mbtest.wire import MpFail, MptcpOption, Segment
 from middleboxes.drop import DropSegments
 from middleboxes.pass_through import PassThrough
 from middleboxes.strip import StripOptions
@@ -62,7 +63,87 @@ def test_a_condition_that_is_not_met_is_inconclusive(fixture: Make) -> None:
         trial.require(Interfered(PassThrough))
     entry = run.result(condition.value)
     assert entry.verdict is Verdict.INCONCLUSIVE
-    assert entry.reason == ("wanted PassThrough interferes with at least 1 packets, but it interfered with 0")
+    assert entry.interference == (
+        "wanted that PassThrough interferes with 1 packet at least, but it interfered with 0: "
+        f"it acts on whatever it finds, in {len(trial.session.capture) // 2} packets"
+    )
+    assert entry.reason == f"the interference never happened: {entry.interference}"
+
+
+def test_a_rule_is_broken_whether_or_not_the_interference_happened(fixture: Make) -> None:
+    run = fixture(network="simulated", stacks=("reference", "reference+no-data-acks"))
+    trial = run(PassThrough(), client_sends=64 * KIB, patience=1)
+    with pytest.raises(Inconclusive) as condition:
+        trial.require(Interfered(PassThrough))
+    entry = run.result(condition.value)
+    assert entry.verdict is Verdict.FAIL
+    assert entry.reason.startswith(f"the interference never happened: {entry.interference}; yet ")
+    assert "; broken: RFC 8684 §3.7 dss.first-data-ack: server: " in entry.reason
+    assert entry.blame == ("server",)
+
+
+def further(fixture: Make, *boxes: Middlebox, level: Level = Level.MUST) -> RunFixture:
+    """Return a run with boxes that its case does not reckon with."""
+    made = fixture(network="simulated", stacks=("reference", "reference"), level=level)
+    return RunFixture(made.case, made.variant, 1, topology, (), "simulated", boxes)
+
+
+def test_of_what_further_boxes_do_no_stack_is_blamed(fixture: Make) -> None:
+    run = further(fixture, StripOptions())
+    trial = run(client_sends=KIB)
+    trial.expect(Outcome.MULTIPATH)
+    trial.expect(Sends("client", MpFail))
+    trial.expect(Unharmed())
+    entry = run.result(None)
+    assert entry.outcome is Outcome.FELL_BACK
+    assert entry.verdict is Verdict.INFORMATIONAL
+    assert [finding.expected for finding in entry.findings if finding.expected] == [
+        "both streams arrive whole"
+    ]
+    assert entry.reason == (
+        "through further boxes: client and server went on as regular TCP, in the handshake; "
+        "without them the case expects outcome multipath; "
+        "without them the case expects client sends at least 1 of MpFail, where it sent 0"
+    )
+
+
+def test_what_a_case_expects_may_hold_through_further_boxes(fixture: Make) -> None:
+    run = further(fixture, PassThrough())
+    run(client_sends=KIB).expect(Outcome.MULTIPATH)
+    entry = run.result(None)
+    assert entry.verdict is Verdict.PASS
+    assert entry.reason == "through further boxes: MPTCP to the end, on its one subflow"
+
+
+def test_rules_hold_through_further_boxes(fixture: Make) -> None:
+    made = fixture(network="simulated", stacks=("reference", "reference+no-data-acks"))
+    run = RunFixture(made.case, made.variant, 1, topology, (), "simulated", (PassThrough(),))
+    run(client_sends=64 * KIB, patience=1).expect(Outcome.MULTIPATH)
+    entry = run.result(None)
+    assert entry.verdict is Verdict.FAIL
+    assert entry.reason.startswith("through further boxes: ")
+    assert "dss.first-data-ack" in entry.reason
+
+
+def test_data_that_is_lost_in_silence_is_a_failure_through_further_boxes_unless_tcp_loses_it(
+    fixture: Make,
+) -> None:
+    class DropMptcp(Middlebox):
+        """Drops data that carries MPTCP options, and no SYN."""
+
+        def process(self, segment: Segment, direction: Direction) -> list[Segment]:
+            return [] if segment.payload and segment.option(MptcpOption) else [segment]
+
+    verdicts = []
+    for box in (DropMptcp(), DropSegments(aim=Aim(kinds=Kind.DATA))):
+        run = further(fixture, box)
+        run(client_sends=KIB, patience=1).expect(Outcome.MULTIPATH)
+        entry = run.result(None)
+        verdicts.append(entry.verdict)
+        assert entry.outcome is Outcome.STALLED
+        assert "both streams arrive whole" in [finding.expected for finding in entry.findings]
+    assert verdicts[1] is Verdict.INCONCLUSIVE
+    assert verdicts[0] is Verdict.FAIL
 
 
 @pytest.mark.parametrize(
