@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +19,9 @@ from mbtest.harness.topologies import topologies
 from mbtest.network.topology import NetworkPath
 from mbtest.results import BoxParameter, Level
 from mbtest.stacks import STACKS, stack
+
+WIDTH = 110
+"""Columns of the lines below an entry."""
 
 
 def show(what: str, as_json: bool) -> None:
@@ -45,7 +50,7 @@ def show(what: str, as_json: bool) -> None:
             console.print(f"\n[bold]{escape(group)}[/]")
         console.print(f"[bold cyan]{escape(entry['name'])}[/]  {escape(entry['summary'])}", soft_wrap=True)
         for line in entry["details"]:
-            console.print(f"    {escape(line)}", style="dim", soft_wrap=True)
+            console.print(escape(_wrapped(line)), style="dim", soft_wrap=True)
     if total := _TOTALS.get(what):
         console.print(f"\n{total(entries)}", soft_wrap=True)
 
@@ -76,9 +81,7 @@ def _boxes() -> list[dict[str, Any]]:
         within = [chain for chain, names in chains.items() if box.name in names]
         details = [_parameter(parameter) for parameter in box.parameters]
         details += [f"in the preset{'s' * (len(within) > 1)} {', '.join(within)}"] if within else []
-        details += [
-            f"used by {len(by)} case{'s' * (len(by) > 1)}: {', '.join(by)}" if by else "used by no case"
-        ]
+        details.append(f"used by {_number(len(by), 'case')}: {_by_family(by)}" if by else "used by no case")
         found.append(
             {
                 "topic": box.group,
@@ -91,6 +94,28 @@ def _boxes() -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _by_family(cases: Sequence[str]) -> str:
+    """Return cases in words: those that share the word before the dot together, with their number."""
+    families: dict[str, list[str]] = {}
+    for case in cases:
+        families.setdefault(case.partition(".")[0], []).append(case)
+    return ", ".join(
+        found[0] if len(found) == 1 else f"{family}.* ({len(found)})" for family, found in families.items()
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _wrapped(line: str) -> str:
+    """Return a line of details, as many lines as it needs, below the entry's name."""
+    return textwrap.fill(
+        line, WIDTH, initial_indent="    ", subsequent_indent="      ", break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _parameter(parameter: BoxParameter) -> str:

@@ -50,7 +50,13 @@ def test_boxes_say_what_uses_them(capsys: pytest.CaptureFixture[str]) -> None:
     at = next(number for number, line in enumerate(lines) if line.startswith("TranslateAddresses  "))
     until = next(number for number, line in enumerate(lines) if number > at and not line.startswith("    "))
     assert "state and routes" in lines[:at]
-    assert any(line.startswith("    used by ") and "nat.home-router" in line for line in lines[at:until])
+    users = found["TranslateAddresses"]["cases"]
+    nat = sum(case.startswith("nat.") for case in users)  # type: ignore[attr-defined]
+    told = " ".join(line.strip() for line in lines[at:until])
+    assert f"used by {len(users)} cases: " in told  # type: ignore[arg-type]
+    assert f"nat.* ({nat})" in told
+    assert "nat.home-router" not in told
+    assert max(len(line) for line in lines if line.startswith("    ")) <= listing.WIDTH
     assert "    in the presets carrier-grade-nat, ftp-gateway, home-router, mobile-carrier" in lines[at:until]
     assert any("(1 to 65535)" in line for line in lines[at:until])
     used = sum(bool(entry["cases"]) for entry in found.values())
