@@ -67,9 +67,11 @@ def _take_dss(moment: Moment) -> None:
     connection = moment.connection
     if not moment.sent:
         connection.seen_dss = True
-        # A lone DATA_FIN is no data: what §3.3.2 says of 64 bits does not speak of it.
-        if moment.mapping is not None and moment.mapping.length and moment.dss is not None:
-            if moment.dss.dsn_64:
+        # §3.3.2 speaks of data that is received: neither of a lone DATA_FIN nor of a mapping whose octets
+        # are not in the segment, which a box may have made up.
+        mapping, dss = moment.mapping, moment.dss
+        if moment.size and mapping is not None and dss is not None and _maps_any(moment, mapping):
+            if dss.dsn_64:
                 connection.wide_seen = True
             else:
                 connection.narrow_seen = True
@@ -94,6 +96,11 @@ def _take_dss(moment: Moment) -> None:
                 connection.right_edge = edge
         elif connection.send_edge is None or edge > connection.send_edge:
             connection.send_edge = edge
+
+
+def _maps_any(moment: Moment, mapping: Mapping) -> bool:
+    """Whether any octet of a segment is one of a mapping's."""
+    return mapping.start < moment.start + moment.size and moment.start < mapping.end
 
 
 def _look_whether_ended(connection: Connection, moment: Moment) -> None:

@@ -134,6 +134,18 @@ def fin_added(*, lost: bool) -> Talk:
     return conversation
 
 
+def made_up(**over) -> Talk:
+    """A mapping of 64 bits reaches the server on an empty ACK, as a box made it; then it Data ACKs in 32."""
+    conversation = talk()
+    shadow = Talk(one_point=True).established()
+    fields = {"dsn": IDSN["client"] + 101, "dsn_64": True, "subflow_sequence": 101, "length": 100, **over}
+    mapped = shadow.send("client", Dss(**fields), lost=True)
+    conversation.ack("client", arrives=mapped)
+    low = (IDSN["client"] + 101) & 0xFFFF_FFFF
+    conversation.ack("server", data_ack=low, data_ack_64=False)
+    return conversation
+
+
 BROKEN = {
     "dss.first-data-ack": bare_first_ack,
     "dss.wide-data-ack": lambda: data_ack(201, wide=False),
@@ -162,6 +174,7 @@ FOLLOWED = {
     "no second Data ACK of nothing": bare_second_ack,
     "a DATA_FIN that a repeated mapping adds": lambda: fin_added(lost=False),
     "a DATA_FIN beyond a hole that was filled": lambda: fin_added(lost=True),
+    "32 bits, where a mapping of 64 came without its data": made_up,
 }
 
 
