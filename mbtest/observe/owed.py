@@ -112,7 +112,7 @@ class _Debtor:
             yield from self._unsent()
         elif connection.fail_received is not None:
             yield from self._after_failure()
-        elif connection.path_broken is not None and connection.own.acked is None:
+        elif connection.path_broken is not None and (connection.own.acked or 1) <= 1:
             words = "a fallback to regular TCP, as its first data was acknowledged without a Data ACK"
             yield self.owes(words, connection.path_broken.time, NO_TIMER, "RFC 8684 §3.7")
         elif connection.own.top > (connection.own.acked or 1):

@@ -257,7 +257,9 @@ def take_progress(moment: Moment, ack: int) -> None:
         return
     if moment.sent:
         return
-    first = moment.subflow.kind == "initial" and connection.own.acked is None and not connection.joins_seen
+    # A Data ACK of the IDSN plus one acknowledges nothing: it goes with the peer's own data (§3.3.2).
+    is_first = (connection.own.acked or 1) <= 1 and not connection.joins_seen
+    first = moment.subflow.kind == "initial" and is_first
     if first and connection.is_mptcp and half.segments and connection.path_broken is None:
         connection.path_broken = Arrival.of(moment)
 

@@ -19,7 +19,7 @@ from mbtest.observe.rules.conditions import (
 )
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
-from mbtest.observe.state import Duty, Manner, Moment, Subflow
+from mbtest.observe.state import PATIENCE, Duty, Manner, Moment, Subflow
 from mbtest.wire import RST, MpFail
 
 
@@ -357,7 +357,11 @@ def path_broken(host: HostTrace, m: Moment) -> str | None:
     assert mapping is not None
     if c.path_broken is None or not mapping.length or not c.path_broken.is_known(m):
         return None
-    if c.own.acked is not None or m.subflow.own.mapped.same(mapping) is not None:
+    if (c.own.acked or 1) > 1 or m.subflow.own.mapped.same(mapping) is not None:
+        return None
+    is_new = not c.own.arrived.has(mapping.data, mapping.data + 1)
+    if is_new and m.time - c.path_broken.time < PATIENCE:
+        # It may have waited on the subflow since before, with its mapping; what is sent again has not.
         return None
     return f"a new mapping of octet {mapping.data}, and data was acknowledged without a Data ACK"
 
@@ -388,6 +392,9 @@ def broken_kept(host: HostTrace, m: Moment) -> str | None:
     if not peer.mapped.lacked or m.ack is None or m.ack <= (own.last_ack or 1) or not c.is_mptcp:
         return None
     if own.fin is not None or c.infinite_received or c.failures or not peer.data_acked:
+        return None
+    if c.path_broken is not None:
+        # Its own first data was acknowledged without a Data ACK: it has to become regular TCP.
         return None
     return f"acknowledges octets below {m.ack} of the subflow without a Data ACK; some have no mapping"
 

@@ -10,6 +10,7 @@ from mbtest.wire.keys import add_addr_hmac
 from tests.observe.conversation import IDSN, KEYS, MASK_64, Talk
 
 BAD = b"another octet where one was, and a few more of them"
+WITHOUT_DATA_ACK = {"data_ack": None, "data_ack_64": False}
 
 
 def infinite(talk: Talk, *, data: int | None = None, start: int | None = None, who: str = "client",
@@ -147,26 +148,39 @@ def data_ack_after(seconds: float) -> Talk:
     return talk
 
 
-def path_broken(*, then: bool) -> Talk:
-    """The server acknowledges the first data without a Data ACK."""
+def path_broken(data: int | None = None, *, seconds: float = 1, acked_nothing: bool = False) -> Talk:
+    """The server's acknowledgement of the client's first data loses its Data ACK.
+
+    data: the octet that the client then maps anew; None where it falls back. seconds: when it does.
+    acked_nothing: whether a Data ACK of the IDSN plus one came before, with data of the server's.
+    """
     talk = Talk().handshake()
-    payload = bytes(100)
-    talk.send("client", talk.capable(100), payload=payload)
-    talk.stream["client"] = 101
+    if acked_nothing:
+        talk.data("server")
+    talk.send("client", talk.capable(100), payload=bytes(100))
+    talk.stream["client"] = talk.received["server"] = 101
     # A box takes the Data ACK away.
-    bare = Talk().handshake()
-    bare.flows[0].got["server"] = 101
-    talk.ack("server", arrives=bare.send("server", lost=True))
-    talk.wait(1)
-    if then:
-        talk.send("client", talk.capable(100), payload=payload, seq=1)
-        talk.frames.pop(), talk.frames.pop()
-        talk.send("client", Dss(dsn=(IDSN["client"] + 101) & MASK_64, dsn_64=True,
-                                subflow_sequence=101, length=9),
-                  payload=bytes(9), lost=True)  # fmt: skip
-    else:
+    shadow = Talk(one_point=True)
+    shadow.flows = [copy.deepcopy(talk.flows[0])]
+    talk.ack("server", arrives=shadow.send("server", lost=True))
+    # Data that comes after it, and is acknowledged, shows that the client knows.
+    talk.data("server", 1, **WITHOUT_DATA_ACK)
+    talk.wait(seconds)
+    if data is None:
         infinite(talk)
         talk.send("client", payload=b"y")
+    else:
+        talk.data("client", 9, dsn=(IDSN["client"] + data) & MASK_64)
+    return talk
+
+
+def unmapped_on_a_broken_path() -> Talk:
+    """The client's first data gets no Data ACK, so that it becomes regular TCP, as the server's data is."""
+    talk = path_broken()
+    start = talk.flows[0].next["server"]
+    short = talk.dss("server", bytes(100), length=50, subflow_sequence=start, **WITHOUT_DATA_ACK)
+    talk.send("server", short, payload=bytes(100))
+    talk.send("client")
     return talk
 
 
@@ -267,7 +281,7 @@ BROKEN = {
     "fallback.failed-acked": acked,
     "fallback.after-fail": goes_on,
     "fallback.data-ack-after": lambda: data_ack_after(1),
-    "fallback.path-broken": lambda: path_broken(then=True),
+    "fallback.path-broken": lambda: path_broken(101),
     "fallback.fail-reserved": lambda: told(lambda talk: talk.ack("server", fail(101, reserved=1))),
     "fallback.signals-after": announces_after,
     "fallback.broken-kept": lambda: broken_kept(acked=True),
@@ -289,7 +303,10 @@ FOLLOWED = {
     "a FIN with an infinite mapping": ends_in_regular_tcp,
     "regular TCP, as the peer's first data": lambda: goes_bare_as_its_peer(first=True),
     "regular TCP, as the peer's data, in the midst of a mapping": lambda: goes_bare_as_its_peer(first=False),
-    "a path that loses options": lambda: path_broken(then=False),
+    "a path that loses options": path_broken,
+    "new data that had its mapping before the path was known to be broken": lambda: path_broken(
+        101, seconds=0
+    ),
 }
 
 
@@ -305,6 +322,16 @@ def test_what_is_allowed_breaks_none(name):
 
 def test_a_data_ack_beside_an_acknowledgement_of_what_came_later_is_one_too_many():
     assert acks_after(seconds=0, later=10).broken() == {"fallback.data-ack-after"}
+
+
+@pytest.mark.parametrize("acked_nothing", [False, True])
+def test_data_that_is_mapped_anew_on_a_broken_path_did_not_wait_there(acked_nothing):
+    talk = path_broken(1, seconds=0, acked_nothing=acked_nothing)
+    assert talk.broken() == {"fallback.path-broken"}
+
+
+def test_who_has_to_fall_back_need_not_reset_the_subflow_for_data_without_a_mapping():
+    assert "fallback.broken-kept" not in unmapped_on_a_broken_path().broken()
 
 
 def test_what_fails_and_is_delivered_to_the_end_was_not_told():
