@@ -9,6 +9,7 @@ from mbtest.testing import (
     BOTH_WAYS,
     KIB,
     MAY,
+    MUST,
     SHOULD,
     Aim,
     Counted,
@@ -38,6 +39,7 @@ def test_a_mapping_inside_of_another(run: RunFixture) -> None:
     session = run(box, sends=1500)
 
     session.require(Interfered(RewritePayload))
+    session.expect(NoFalseData(), level=MUST)
     session.expect(Counted(run.receiver, "MPTcpExtDSSNotMatching"))
 
 

@@ -138,7 +138,12 @@ def take_mapping(host: HostTrace, moment: Moment, half: Half) -> None:
         _look_at_presence(moment, mapping)
     if mapping.fin and _is_of_known(half, mapping):
         _arrived(connection, moment, end, end + 1)
-    if half.mapped.clash(mapping) is None:
+    is_at_odds = half.mapped.clash(mapping) is not None
+    if not moment.sent and (
+        is_at_odds or (moment.size and mapping.length and not _maps_any(moment, mapping))
+    ):
+        connection.clashed = True
+    if not is_at_odds:
         _pieces(host, moment, half, half.mapped.declare(mapping))
 
 

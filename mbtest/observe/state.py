@@ -175,6 +175,7 @@ class Connection:
         "capable_sent",
         "checksum",
         "checksums_checked",
+        "clashed",
         "closed_at",
         "data_owed",
         "doubtful",
@@ -278,6 +279,8 @@ class Connection:
         """When both DATA_FINs were acknowledged."""
         self.reinjections = 0
         self.checksums_checked = 0
+        self.clashed = False
+        """Whether data reached the host with a mapping of other octets, or one at odds with another."""
         self.joins_seen = False
         self.fresh_at = 0
         """When the peer's stream last grew at its front."""

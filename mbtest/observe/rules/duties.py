@@ -40,11 +40,13 @@ def _owed(connection: Connection, duty: Duty) -> Iterator[Owed]:
 def _speaks_mptcp(connection: Connection) -> bool:
     """Whether the host can still Data ACK: not where it has fallen silent for any of the usual reasons.
 
-    Each has a rule of its own: mappings that are missing, a wrong checksum, a peer that is regular TCP.
+    Each has a rule of its own: mappings that are missing, or at odds with the octets that they come with or
+    with one another, a wrong checksum, a peer that is regular TCP.
     """
     subflows = connection.subflows
     is_silent = all(subflow.own.bare or subflow.closed for subflow in subflows)
     lacks = any(subflow.peer.mapped.lacked for subflow in subflows)
+    lacks = lacks or connection.clashed
     has_reason = lacks or connection.is_tcp_to_peer or connection.failed is not None
     return connection.is_mptcp and not (is_silent and has_reason)
 

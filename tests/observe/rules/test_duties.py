@@ -4,7 +4,7 @@ import pytest
 
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.state import Duty
-from mbtest.wire import ACK, FIN, RST, MpFail
+from mbtest.wire import ACK, FIN, RST, MpFail, MpPrio
 from tests.observe.conversation import IDSN, Talk
 
 
@@ -37,6 +37,19 @@ def test_nothing_is_owed_on_a_connection_that_was_reset():
 def data_acks(talk: Talk) -> list[str]:
     trace = talk.traced()
     return [words for _, _, _, words in overdue(trace.hosts["server"], trace.now, Duty.DATA_ACK)]
+
+
+@pytest.mark.parametrize(("start", "is_bare", "found"), [(151, True, 1), (201, True, 0), (201, False, 1)])
+def test_who_fell_silent_at_a_mapping_of_other_octets_owes_no_data_ack(start, is_bare, found):
+    # The mapping of half of the data comes with the other half, as it does where a box cut something out.
+    talk = Talk().established()
+    whole = talk.dss("client", bytes(100))
+    talk.send("client", whole, payload=bytes(50))
+    other = talk.dss("client", bytes(50), subflow_sequence=start, dsn=IDSN["client"] + 151)
+    talk.send("client", other, payload=bytes(50))
+    talk.send("server", *(() if is_bare else (MpPrio(),)))
+    talk.wait(9).send("client")
+    assert len(data_acks(talk)) == found
 
 
 @pytest.mark.parametrize(("offset", "found"), [(0, 1), (200_000, 0)])
