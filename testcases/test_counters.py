@@ -9,7 +9,6 @@ from mbtest.testing import (
     BOTH_WAYS,
     KIB,
     MAY,
-    MUST,
     SHOULD,
     Aim,
     Counted,
@@ -39,7 +38,8 @@ def test_a_mapping_inside_of_another(run: RunFixture) -> None:
     session = run(box, sends=1500)
 
     session.require(Interfered(RewritePayload))
-    session.expect(NoFalseData(), level=MUST)
+    # Without checksums nobody has to notice; what then becomes of the stream is told.
+    session.expect(OneOf(Outcome.FELL_BACK, Outcome.RESET, Outcome.MULTIPATH))
     session.expect(Counted(run.receiver, "MPTcpExtDSSNotMatching"))
 
 

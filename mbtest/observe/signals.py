@@ -228,7 +228,8 @@ def _pieces(host: HostTrace, moment: Moment, half: Half, pieces: list[tuple[Mapp
         elif moment.sent:
             if host.judge is not None:
                 host.judge.checked(host, moment, mapping)
-        elif connection.fallback is None:
+        elif connection.fallback is None and not moment.late:
+            # TCP drops a duplicate with what is in it: a mapping there says nothing of what came before it.
             connection.failures = [*connection.failures, mapping][-KEPT_FAILURES:]
             connection.failed = min(mapping.data, connection.failed or mapping.data)
             if half.mapped.broken_at is not None:

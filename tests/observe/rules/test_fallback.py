@@ -222,6 +222,24 @@ def broken_kept(*, acked: bool) -> Talk:
     return talk
 
 
+def overtaken(*, by_a_copy: bool) -> Talk:
+    """Data comes changed; the server acknowledges it without a Data ACK.
+
+    by_a_copy: whether that is a copy without options, before the segment itself.
+    """
+    talk = Talk(checksum=True).established()
+    option = talk.dss("client", bytes(100))
+    shadow = Talk(one_point=True)
+    shadow.flows = [copy.deepcopy(talk.flows[0])]
+    changed = shadow.send("client", *(() if by_a_copy else (option,)), payload=BAD.ljust(100), lost=True)
+    talk.send("client", option, payload=bytes(100), arrives=changed)
+    if by_a_copy:
+        talk.send("client", option, payload=bytes(100), seq=101)
+    talk.send("server")
+    talk.wait(9).send("client", lost=True)
+    return talk
+
+
 def just_joined() -> Talk:
     talk = Talk().established()
     talk.join()
@@ -332,6 +350,13 @@ def test_data_that_is_mapped_anew_on_a_broken_path_did_not_wait_there(acked_noth
 
 def test_who_has_to_fall_back_need_not_reset_the_subflow_for_data_without_a_mapping():
     assert "fallback.broken-kept" not in unmapped_on_a_broken_path().broken()
+
+
+@pytest.mark.parametrize(
+    ("by_a_copy", "rule"), [(False, "fallback.failure-told"), (True, "fallback.broken-kept")]
+)
+def test_a_duplicate_does_not_bring_the_mapping_of_what_came_before_it(by_a_copy, rule):
+    assert {(one.rule, one.who) for one in overtaken(by_a_copy=by_a_copy).judged()} == {(rule, "server")}
 
 
 def test_what_fails_and_is_delivered_to_the_end_was_not_told():
