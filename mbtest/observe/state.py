@@ -320,6 +320,11 @@ class Connection:
         return self.mode is Mode.MPTCP and self.fallback is None and not self.doubtful
 
     @property
+    def has_reverted(self) -> bool:
+        """Whether MP_FAIL went each way: both hosts are regular TCP from then on (RFC 8684 §3.7)."""
+        return self.fail_frame is not None and self.fail_received is not None
+
+    @property
     def is_ending(self) -> bool:
         """Whether the host has sent its DATA_FIN, or MP_FASTCLOSE."""
         return self.own.fin is not None or self.fastclose_sent is not None

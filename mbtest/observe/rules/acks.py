@@ -59,8 +59,8 @@ def data_ack_beyond(host: HostTrace, m: Moment) -> str | None:
     assert m.data_ack is not None
     if not c.peer.known or m.data_ack <= c.peer.arrived.front or c.infinite_received or c.fallback:
         return None
-    if c.failed is not None:
-        # What failed has a rule of its own: fallback.failed-acked.
+    if c.failed is not None or c.has_reverted:
+        # What failed has a rule of its own, fallback.failed-acked; regular TCP needs no mapping.
         return None
     return f"Data ACK {m.data_ack}; only octets below {c.peer.arrived.front} arrived without a hole"
 
@@ -76,7 +76,7 @@ def data_ack_unsent(host: HostTrace, m: Moment) -> str | None:
     """Seen from anywhere: the highest octet that a mapping names."""
     c = m.connection
     assert m.data_ack is not None
-    if not c.peer.known or m.data_ack <= c.peer.top or c.infinite_received:
+    if not c.peer.known or m.data_ack <= c.peer.top or c.infinite_received or c.has_reverted:
         return None
     return f"Data ACK {m.data_ack}; the mappings end at {c.peer.top}"
 

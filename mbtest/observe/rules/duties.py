@@ -48,7 +48,7 @@ def _speaks_mptcp(connection: Connection) -> bool:
     lacks = any(subflow.peer.mapped.lacked for subflow in subflows)
     lacks = lacks or connection.clashed
     has_reason = lacks or connection.is_tcp_to_peer or connection.failed is not None
-    return connection.is_mptcp and not (is_silent and has_reason)
+    return connection.is_mptcp and not connection.has_reverted and not (is_silent and has_reason)
 
 
 def _came_to_its_end(connection: Connection, until: int) -> bool:

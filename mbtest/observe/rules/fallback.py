@@ -173,7 +173,7 @@ def one_subflow(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "fallback.signalled",
     SHOULD,
-    "RFC8684-3.7/last-infinite-mapping",
+    ("RFC8684-3.7/last-infinite-mapping", "RFC8684-3.7/infinite-mapping"),
     "A sender that gives MPTCP up says so by an infinite mapping",
     DATA | BARE | INITIAL,
 )
@@ -181,6 +181,9 @@ def signalled(host: HostTrace, m: Moment) -> str | None:
     """Before data without a mapping, unless the peer has sent one."""
     c, own = m.connection, m.subflow.own
     if not c.is_mptcp or c.is_tcp_to_peer:
+        return None
+    if c.has_reverted and (c.fail_frame or 0) < (c.fail_received or 0):
+        # It found the failure, and the answer is there: its peer is the one to send an infinite mapping.
         return None
     low = max(m.start, own.acked)
     if low >= m.start + m.size or own.mapped.covers(low, m.start + m.size) or own.plain is not None:
@@ -297,13 +300,35 @@ def fail_cause(host: HostTrace, m: Moment, option: MpFail) -> str | None:
     exact=True,
 )
 def failed_acked(host: HostTrace, m: Moment) -> str | None:
-    """Until it has come again, and was right."""
+    """Until it has come again, and was right, or MP_FAIL was answered.
+
+    The sentence stands where several subflows are spoken of. On a single one it holds until the answer as
+    well: what was Data ACKed is by §3.7 what was delivered intact, and where an infinite mapping starts.
+    """
+    return None if m.connection.has_reverted else _failed_acked(m)
+
+
+def _failed_acked(m: Moment) -> str | None:
     failed = m.connection.failed
     if failed is None or m.data_ack is None or m.data_ack <= failed or m.flags & RST:
         return None
     if m.connection.peer.arrived.front >= m.data_ack:
         return None
     return f"Data ACK {m.data_ack}; the checksum of octets from {failed} on was wrong"
+
+
+@rule(
+    "fallback.failed-acked-later",
+    SHOULD,
+    ("RFC8684-3.7/no-data-acks-after-infinite", "RFC8684-3.7/failed-data-not-acked"),
+    "Once MP_FAIL was answered, what failed its checksum is not Data ACKed either",
+    DATA_ACK | TROUBLED,
+    exact=True,
+)
+def failed_acked_later(host: HostTrace, m: Moment) -> str | None:
+    """Both hosts are regular TCP then, to which Data ACKs mean nothing, and which has taken the octets."""
+    c = m.connection
+    return _failed_acked(m) if c.has_reverted and c.infinite_received is None else None
 
 
 @rule(

@@ -130,9 +130,35 @@ def causeless() -> Talk:
     return talk
 
 
-def acked() -> Talk:
-    talk = answered()
+def acked(*, later: bool) -> Talk:
+    """What failed is Data ACKed. later: once MP_FAIL was answered."""
+    talk = answered() if later else told(lambda talk: talk.ack("server", fail(101)))
     talk.ack("server", data_ack=(IDSN["client"] + 201) & MASK_64)
+    if not later:
+        talk.ack("client", fail(talk.stream["server"], "server"))
+    return talk
+
+
+def plain_after_failure(who: str) -> Talk:
+    """A host sends data without options, and no infinite mapping before it, once MP_FAIL went each way.
+
+    The server found the failure. Its data is Data ACKed with the infinite mapping that it is owed.
+    """
+    talk = answered()
+    talk.send(who, payload=bytes(100))
+    if who == "server":
+        data_ack = (IDSN["server"] + talk.stream["server"] + 100) & MASK_64
+        infinite(talk, data=101, start=101, data_ack=data_ack, data_ack_64=True)
+    return talk
+
+
+def unacked_after_failure() -> Talk:
+    """Data comes with a mapping, and MP_FAIL went each way: nobody Data ACKs it."""
+    talk = failed()
+    talk.ack("server", fail(101))
+    talk.data("server")
+    talk.send("client", fail(101, "server"))
+    talk.wait(9).send("server")
     return talk
 
 
@@ -296,7 +322,8 @@ BROKEN = {
     "fallback.fail-among-several": fail_without_reset,
     "fallback.fail-dsn": lambda: told(lambda talk: talk.ack("server", fail(150))),
     "fallback.fail-cause": causeless,
-    "fallback.failed-acked": acked,
+    "fallback.failed-acked": lambda: acked(later=False),
+    "fallback.failed-acked-later": lambda: acked(later=True),
     "fallback.after-fail": goes_on,
     "fallback.data-ack-after": lambda: data_ack_after(1),
     "fallback.path-broken": lambda: path_broken(101),
@@ -322,6 +349,8 @@ FOLLOWED = {
     "regular TCP, as the peer's first data": lambda: goes_bare_as_its_peer(first=True),
     "regular TCP, as the peer's data, in the midst of a mapping": lambda: goes_bare_as_its_peer(first=False),
     "a path that loses options": path_broken,
+    "regular TCP of who found the failure, and a Data ACK of that": lambda: plain_after_failure("server"),
+    "no Data ACK after MP_FAIL each way": unacked_after_failure,
     "new data that had its mapping before the path was known to be broken": lambda: path_broken(
         101, seconds=0
     ),
@@ -357,6 +386,10 @@ def test_who_has_to_fall_back_need_not_reset_the_subflow_for_data_without_a_mapp
 )
 def test_a_duplicate_does_not_bring_the_mapping_of_what_came_before_it(by_a_copy, rule):
     assert {(one.rule, one.who) for one in overtaken(by_a_copy=by_a_copy).judged()} == {(rule, "server")}
+
+
+def test_who_is_told_of_a_failure_owes_an_infinite_mapping():
+    assert plain_after_failure("client").broken() == {"fallback.signalled"}
 
 
 def test_what_fails_and_is_delivered_to_the_end_was_not_told():
