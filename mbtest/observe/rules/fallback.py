@@ -216,7 +216,11 @@ def fail_answered(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, st
     exact=True,
 )
 def failure_told(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
-    """By MP_FAIL alone on the only subflow, by a RST with MP_FAIL among several."""
+    """By MP_FAIL alone on the only subflow, by a RST with MP_FAIL among several.
+
+    §3.7 says that it will be sent, without a word of RFC 2119. It is a MUST to us: what §3.7 asks for with
+    one, the answer and regular TCP on both sides, begins with it; without it data is read twice.
+    """
     return overdue(host, now, Duty.FAILURE)
 
 
