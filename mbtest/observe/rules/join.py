@@ -158,15 +158,15 @@ def reset(host: HostTrace, now: int) -> Iterator[tuple[int, int, int, str]]:
     "join.before-dss",
     MUST,
     "RFC8684-3.1/no-join-before-dss",
-    "No join before a DSS has come from the peer",
-    MpJoinSyn,
+    "No join is completed before a DSS has come from the peer",
+    MpJoinAck,
 )
-def before_dss(host: HostTrace, m: Moment, option: MpJoinSyn) -> str | None:
-    """Only then is it known that the connection is MPTCP."""
+def before_dss(host: HostTrace, m: Moment, option: MpJoinAck) -> str | None:
+    """Only then is it known that the connection is MPTCP. A SYN alone establishes nothing."""
     c = m.connection
-    if c.seen_dss or c.peer_token != option.token or not c.handshake:
+    if c.seen_dss or not c.handshake or not m.subflow.opened_here:
         return None
-    return "MP_JOIN, and no DSS has come from the peer"
+    return "the HMAC of a join, and no DSS has come from the peer"
 
 
 @rule(

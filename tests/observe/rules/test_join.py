@@ -78,9 +78,23 @@ def early(who: str, until: int) -> Talk:
     return talk
 
 
-def before_dss() -> Talk:
+def before_dss(*, until: int) -> Talk:
+    """A join before any data. until: how much of it."""
     talk = Talk().handshake()
-    talk.join(until=1)
+    flow = talk.join(until=until)
+    if until > 2:
+        talk.ack("server", flow=flow)
+    return talk
+
+
+def dss_meanwhile() -> Talk:
+    """The peer's first data comes between the SYN of a join and its third ACK."""
+    talk = Talk().handshake()
+    flow = talk.join(until=1)
+    talk.data("server")
+    talk.send("server", *SYN_OPTIONS, talk.join_answer(flow), flags=SYN | ACK, flow=flow)
+    talk.send("client", MpJoinAck(talk.proof("client", flow)[:20]), flow=flow)
+    talk.ack("server", flow=flow)
     return talk
 
 
@@ -160,7 +174,7 @@ BROKEN = {
     "join.data-before-hmac": lambda: early("server", 2),
     "join.failed": lambda: wrong_answer(goes_on),
     "join.reset": lambda: wrong_answer(waits),
-    "join.before-dss": before_dss,
+    "join.before-dss": lambda: before_dss(until=3),
     "join.unwanted": unwanted,
     "join.after-fallback": after_fallback,
     "join.reserved": lambda: syn(flags=2),
@@ -173,6 +187,8 @@ BROKEN = {
     "join.port": lambda: other_port(announced=False),
 }  # fmt: skip
 FOLLOWED = {
+    "the SYN of a join, and no DSS so far": lambda: before_dss(until=1),
+    "a DSS between the SYN of a join and its HMAC": dss_meanwhile,
     "joined": lambda: start(until=4)[0],
     "by the listener": lambda: start(until=4, opener="server")[0],
     "refused with a reason": lambda: refused(REASON),
