@@ -85,6 +85,8 @@ class Finding(msgspec.Struct, frozen=True):
     """The host that is to blame: client, server; empty where that is not known."""
     count: int = 1
     """How often."""
+    by_chance: bool = False
+    """Whether it was chance that showed it: no verdict depends on it."""
 
 
 class BoxUse(msgspec.Struct, frozen=True):

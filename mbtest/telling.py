@@ -296,6 +296,7 @@ def _finding(finding: Finding, run: Run) -> str:
         return f"witness: {finding.expected.partition(': ')[2] or finding.expected}; {finding.actual}"
     if finding.rule:
         words = finding.actual.removeprefix(f"{finding.who}: ")
+        words += "; by chance, and no verdict depends on it" if finding.by_chance else ""
         return _broken(level, finding.clause, finding.rule, finding.who, finding.count, frame, words)
     # What the verdict has said already is not said again.
     seen = finding.actual.removesuffix(_happened(run)).rstrip(":; ")

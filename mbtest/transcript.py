@@ -88,7 +88,8 @@ def _finding(finding: Finding) -> str:
     where = f" (frames {frames})" if frames else ""
     if finding.met:
         return f"  met: {finding.expected}"
-    return f"  NOT MET, {finding.level.value}: expected {finding.expected}; seen: {finding.actual}{where}"
+    level = finding.level.value + (", by chance" if finding.by_chance else "")
+    return f"  NOT MET, {level}: expected {finding.expected}; seen: {finding.actual}{where}"
 
 
 def packets(frames: Sequence[CapturedFrame], marked: set[int]) -> list[str]:

@@ -146,7 +146,7 @@ def _only_broke_rules(run: Run) -> bool:
     """Whether the verdict of a run depends on nothing but rules that hosts broke."""
     if run.verdict not in (Verdict.FAIL, Verdict.NON_STRICT):
         return False
-    missed = [found for found in run.findings if not found.met and found.rule != WITNESS]
+    missed = [one for one in run.findings if not (one.met or one.rule == WITNESS or one.by_chance)]
     decisive = [found for found in missed if GRAVITY[found.level] is run.verdict]
     return bool(decisive) and all(finding.rule for finding in decisive)
 

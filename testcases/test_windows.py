@@ -25,6 +25,7 @@ from middleboxes.window_scale import RewriteWindowScale
 
 SHRUNK = ("RFC8684-6/window-shrunk", "RFC9293-3.8.6/shrunk-window-survived")
 CLOSED = ("RFC9293-3.8.6.1/zero-window-probed", "RFC9293-3.8.6/shrunk-window-survived")
+OBEYED = "RFC8684-3.3.5/subflow-window-obeyed"
 LARGEST = ("RFC8684-3.3.5/largest-window-used", "RFC8684-6/window-shrunk")
 TOO_LARGE = ("RFC8684-3.3.4/window-by-dsn", "RFC8684-3.3.6/data-level-timer")
 TWO_PATHS = "dual-homed-client"
@@ -75,7 +76,7 @@ def test_shrunk_on_all_subflows(run: RunFixture) -> None:
 
 @case(
     "window.shrunk-on-{}",
-    requires=SHRUNK,
+    requires=(*SHRUNK, OBEYED),
     directions=BOTH_WAYS,
     topology=TWO_PATHS,
     each={"initial": 0, "joined": 1},
@@ -111,7 +112,7 @@ def test_closed_at_the_end(run: RunFixture) -> None:
     survived(session)
 
 
-@case("window.closed-on-all", requires=CLOSED, directions=BOTH_WAYS, topology=TWO_PATHS, waits=2)
+@case("window.closed-on-all", requires=(*CLOSED, OBEYED), directions=BOTH_WAYS, topology=TWO_PATHS, waits=2)
 def test_closed_on_all_subflows(run: RunFixture) -> None:
     """The windows of both subflows are closed for a second each: both are probed, and used to the end."""
     box = CloseWindow(32 * KIB, SECOND, aim=Aim(kinds=Kind.PURE_ACK, direction=run.direction.reverse))
@@ -182,7 +183,7 @@ def test_scale_removed(run: RunFixture) -> None:
     survived(session)
 
 
-@case("window.firewall", requires="RFC8684-3.3.5/subflow-window-obeyed", directions=BOTH_WAYS)
+@case("window.firewall", requires=OBEYED, directions=BOTH_WAYS)
 def test_firewall_that_follows_the_window(run: RunFixture) -> None:
     """A firewall drops what is beyond the window: there is nothing of the kind."""
     session = run(CheckWindow(aim=Aim(direction=run.direction)), sends=512 * KIB)
@@ -192,7 +193,7 @@ def test_firewall_that_follows_the_window(run: RunFixture) -> None:
 
 @case(
     "window.firewall-on-all",
-    requires="RFC8684-3.3.5/subflow-window-obeyed",
+    requires=OBEYED,
     directions=BOTH_WAYS,
     topology=TWO_PATHS,
 )

@@ -352,7 +352,7 @@ class RunFixture:
             return Grade(Verdict.HARNESS_ERROR, "the case never called run()")
         happened = trial.judgement.reason
         observation = trial.session.observation
-        self._findings += broken_rules(observation.book)
+        self._findings += broken_rules(observation.book, self.case.requirements)
         self._findings += contradicting(contradictions(observation, trial.session.stacks))
         # A rule that is broken, and a signal that was not sent, are the stack's whatever a control shows.
         if any(finding.level is not Level.MAY for finding in missed(trial.delivery)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from mbtest.harness.witness import Contradiction
@@ -41,8 +41,13 @@ class Grade(NamedTuple):
     blame: Hosts = ()
 
 
-def broken_rules(book: Rulebook) -> list[Finding]:
-    """Return a finding for each rule that a host broke, those of higher level first."""
+def broken_rules(book: Rulebook, requirements: Collection[str] = ()) -> list[Finding]:
+    """Return a finding for each rule that a host broke, those of higher level first.
+
+    requirements: what the case is about. Some rules are broken in one run of sixty, as the timing has it. If
+    that decided, a verdict would be chance, and a release would be blamed or cleared by it. So such a rule
+    decides only in cases about what it tests, which provoke it in every run; elsewhere its breach is told.
+    """
     found: dict[tuple[str, str], list[Breach]] = {}
     for breach in book.breaches:
         found.setdefault((breach.rule, breach.who), []).append(breach)
@@ -61,6 +66,7 @@ def broken_rules(book: Rulebook) -> list[Finding]:
             clause=breaches[0].clause,
             who=who,
             count=counts[name, who],
+            by_chance=RULES[name].by_chance and not set(RULES[name].requirements) & set(requirements),
         )
         for (name, who), breaches in found.items()
     ]
@@ -85,7 +91,7 @@ def contradicting(found: Iterable[Contradiction]) -> list[Finding]:
 
 def missed(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings that a verdict depends on: what was expected and did not come."""
-    return [finding for finding in findings if not finding.met and finding.rule != WITNESS]
+    return [one for one in findings if not (one.met or one.rule == WITNESS or one.by_chance)]
 
 
 def worst(findings: Sequence[Finding]) -> tuple[Verdict, list[Finding]] | None:

@@ -93,6 +93,26 @@ def test_a_contradiction_decides_nothing() -> None:
     assert grade([finding(MAY, rule=WITNESS)], [], [], "it went well") is None
 
 
+@pytest.mark.parametrize("rule", ["dss.beyond-window", "dss.beyond-subflow-window"])
+@pytest.mark.parametrize("is_about_it", [False, True])
+def test_what_chance_shows_decides_only_where_the_case_is_about_it(rule: str, is_about_it: bool) -> None:
+    book = Rulebook()
+    book.breaches.append(Breach(rule, MUST, "RFC 8684 §3.3.5", 9, 0, "client", 1, "too much"))
+    book.more = {(rule, "client", 1): 1}
+    about = RULES[rule].requirements[0] if is_about_it else "RFC8684-3.2/join"
+    (found,) = broken_rules(book, [about])
+    assert (found.met, found.rule, found.level) == (False, rule, MUST)
+    grades = grade([found], [], [], "it went well")
+    assert (grades is not None and grades.verdict is Verdict.FAIL) is is_about_it
+
+
+def test_what_timing_does_not_decide_is_nowhere_chance() -> None:
+    book = Rulebook()
+    book.breaches.append(Breach("tcp.beyond-window", MUST, "RFC 9293 §3.8.6", 9, 0, "client", 1, "too much"))
+    book.more = {("tcp.beyond-window", "client", 1): 1}
+    assert missed(broken_rules(book))
+
+
 def test_words_name_clause_rule_and_packet() -> None:
     words = in_words([finding(MUST, rule="dss.unmapped", who="server")], "it stalled")
     assert words == "it stalled; broken: RFC 1 §2 dss.unmapped: another in frame 7"

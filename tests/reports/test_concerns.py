@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import msgspec
+
 from mbtest.results import Evidence, Finding, Level, Outcome, Verdict
 from reports.concerns import blamed, broken_rules, endings_of
 
@@ -125,6 +127,19 @@ def test_a_contradiction_is_neither_a_broken_rule_nor_why_a_run_needs_a_look(run
     ]
     assert [rule.rule for rule in broken_rules(runs)] == ["fallback.signalled"]
     assert endings_of(runs) == []
+
+
+def test_what_chance_showed_is_a_broken_rule_and_not_why_a_run_needs_a_look(run):
+    by_chance = msgspec.structs.replace(broke("dss.beyond-window"), by_chance=True)
+    missed = Finding("an answer", "none", False, Level.SHOULD)
+    runs = [
+        run(0, verdict=Verdict.PASS, findings=(by_chance,)),
+        run(1, verdict=Verdict.NON_STRICT, findings=(by_chance, missed)),
+    ]
+    (rule,) = broken_rules(runs)
+    assert (rule.rule, rule.runs) == ("dss.beyond-window", 2)
+    (ending,) = endings_of(runs)
+    assert [concern.case for concern in ending.concerns] == ["handshake.example-1"]
 
 
 def test_whom_a_finding_blames_is_a_stack_in_its_role(run):

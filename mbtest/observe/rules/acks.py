@@ -8,6 +8,7 @@ from mbtest.observe.host import HostTrace
 from mbtest.observe.rules.conditions import BARE, DATA, DATA_ACK, EARLY, INITIAL, LATER, MAPPING
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.rules.registry import END, MUST, rule
+from mbtest.observe.rules.tcp import beyond
 from mbtest.observe.state import Duty, Mode, Moment
 from mbtest.wire import RST
 
@@ -154,6 +155,7 @@ def window_shrinks(host: HostTrace, m: Moment) -> str | None:
     "Nothing is sent beyond the data window",
     MAPPING | DATA,
     exact=True,
+    by_chance=True,
 )
 def beyond_window(host: HostTrace, m: Moment) -> str | None:
     """Data ACK plus window, the largest that came; one octet more, as a probe."""
@@ -166,6 +168,20 @@ def beyond_window(host: HostTrace, m: Moment) -> str | None:
     if end <= edge + 1 or m.connection.fallback is not None:
         return None
     return f"data up to {end}; the window ends at {edge}"
+
+
+@rule(
+    "dss.beyond-subflow-window",
+    MUST,
+    ("RFC8684-3.3.5/subflow-window-obeyed", "RFC9293-3.8.6/window-obeyed"),
+    "Nothing is sent on a subflow beyond its window",
+    DATA,
+    exact=True,
+    by_chance=True,
+)
+def beyond_subflow_window(host: HostTrace, m: Moment) -> str | None:
+    """Of MPTCP; for regular TCP see tcp.beyond-window."""
+    return beyond(m) if m.connection.is_mptcp else None
 
 
 @rule(

@@ -44,6 +44,8 @@ class Rule(NamedTuple):
     test: Test
     requirements: tuple[str, ...]
     """Ids of what it tests, of testcases/requirements.toml."""
+    by_chance: bool = False
+    """Whether it depends on timing whether a host breaks it in a run that is about something else."""
 
 
 class Breach(NamedTuple):
@@ -65,19 +67,26 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(
-    name: str, level: str, requires: str | tuple[str, ...], claim: str, on: On, *, exact: bool = False
+    name: str,
+    level: str,
+    requires: str | tuple[str, ...],
+    claim: str,
+    on: On,
+    *,
+    exact: bool = False,
+    by_chance: bool = False,
 ) -> Callable[[Test], Test]:
     """Register a rule.
 
     name: permanent words. requires: ids of requirements, the one that governs first. on: see `On`; a rule on
-    a form of option is given the option as well. exact: see `Rule`.
+    a form of option is given the option as well. exact, by_chance: see `Rule`.
     """
     if name in RULES:
         raise ValueError(f"two rules are called {name}")
     ids = (requires,) if isinstance(requires, str) else requires
 
     def register(test: Test) -> Test:
-        RULES[name] = Rule(name, level, _clause(ids[0]), claim, on, exact, test, ids)
+        RULES[name] = Rule(name, level, _clause(ids[0]), claim, on, exact, test, ids, by_chance)
         return test
 
     return register

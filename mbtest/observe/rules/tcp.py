@@ -101,13 +101,18 @@ def ack_backwards(host: HostTrace, m: Moment) -> str | None:
 @rule(
     "tcp.beyond-window",
     MUST,
-    ("RFC9293-3.8.6/window-obeyed", "RFC8684-3.3.5/subflow-window-obeyed"),
+    "RFC9293-3.8.6/window-obeyed",
     "Nothing is sent beyond the window",
     DATA,
     exact=True,
 )
 def beyond_window(host: HostTrace, m: Moment) -> str | None:
-    """But one octet, as a probe (§3.8.6.1)."""
+    """By regular TCP; for a subflow of MPTCP see dss.beyond-subflow-window."""
+    return None if m.connection.is_mptcp else beyond(m)
+
+
+def beyond(m: Moment) -> str | None:
+    """Return in words what a segment has beyond the window; one octet may be, as a probe (§3.8.6.1)."""
     edge, end = m.subflow.own.edge, m.start + m.size
     if edge is None or m.flags & (SYN | RST) or end <= edge + 1:
         return None

@@ -3,7 +3,7 @@
 import pytest
 
 from mbtest.observe.rules import RULES, acks
-from mbtest.wire import ACK, RST, SYN, Dss, MpCapable, MpPrio
+from mbtest.wire import ACK, RST, SYN, Dss, MpCapable, MpJoinAck, MpPrio
 from tests.observe.conversation import IDSN, KEYS, MASK_64, SYN_OPTIONS, Talk
 
 
@@ -64,6 +64,19 @@ def beyond(most: int, size: int) -> Talk:
     while sent < size:
         conversation.data("client", min(1_000, size - sent), lost=True)
         sent += min(1_000, size - sent)
+    return conversation
+
+
+def beyond_on_a_subflow(size: int) -> Talk:
+    """Data on a joined subflow that shows a window of 100 octets; that of the first is wider."""
+    conversation = talk()
+    flow = conversation.open()
+    conversation.send("client", *SYN_OPTIONS, conversation.join_syn(flow), flags=SYN, flow=flow)
+    answer = conversation.join_answer(flow)
+    conversation.send("server", *SYN_OPTIONS, answer, flags=SYN | ACK, flow=flow, window=100)
+    conversation.send("client", MpJoinAck(conversation.proof("client", flow)[:20]), flow=flow)
+    conversation.send("server", MpPrio(), flow=flow, window=0)
+    conversation.data("client", size, flow=flow, lost=True)
     return conversation
 
 
@@ -154,6 +167,7 @@ BROKEN = {
     "dss.data-acked": lambda: never_acked(4),
     "dss.window-shrinks": lambda: window(1_000, 900),
     "dss.beyond-window": lambda: beyond(10, 2_000),
+    "dss.beyond-subflow-window": lambda: beyond_on_a_subflow(102),
     "dss.before-keys": early_data_ack,
 }
 SEVERAL = {
@@ -164,6 +178,7 @@ SEVERAL = {
 FOLLOWED = {
     "a window that scaling rounds off": lambda: window(1_000, 1_000),
     "a probe": lambda: beyond(10, 1_181),
+    "a probe on a subflow": lambda: beyond_on_a_subflow(101),
     "a Data ACK in time": lambda: never_acked(1),
     "no Data ACK, as the third ACK had no MP_CAPABLE": bare_without_proof,
     "no Data ACK, as another key came back": lambda: bare_after_doubt(receiver_key=1),
