@@ -148,7 +148,7 @@ def test_what_an_application_wrote_in_vain_is_a_stall():
     run = entry(outcome=Outcome.STALLED, reason=REASON, streams=STREAMS)
     lines = " ".join(one.strip() for one in story(run, captured(answered())))
     assert "client owes an infinite mapping, and regular TCP from there on, after MP_FAIL" in lines
-    assert "client owes octets 201 to 300, which its application wrote and it never sent" in lines
+    assert "client owes octets 201 to 300, which its application wrote and which never left it" in lines
 
 
 def test_what_both_owe_is_told_once():

@@ -9,7 +9,7 @@ import msgspec
 from mbtest.harness.session import Session
 from mbtest.observe import CLIENT, SERVER, Observation, Stage
 from mbtest.observe.flows import FlowView, Seen
-from mbtest.observe.owed import NO_TIMER, owed
+from mbtest.observe.owed import NO_TIMER, owed, owing_hosts
 from mbtest.observe.state import Connection, Manner, Mode, Subflow
 from mbtest.results import Evidence, Fallback, Outcome, Stream
 from mbtest.wire import Dss
@@ -79,7 +79,7 @@ def _stalled(session: Session) -> Judgement:
     owing = owed(session.observation.trace, session.elapsed, session.written)
     # What no timer moves is what keeps all else waiting.
     owing.sort(key=lambda one: (one.timer != NO_TIMER, one.since))
-    hosts = {one.who for one in owing if one.timer == NO_TIMER} or {one.who for one in owing}
+    hosts = owing_hosts(owing)
     return Judgement(
         outcome=Outcome.STALLED,
         reason=session.stuck,

@@ -6,7 +6,7 @@ how long it took. Octets count from 1, as relative data and subflow sequence num
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from mbtest.observe.host import HostTrace
@@ -16,6 +16,10 @@ from mbtest.observe.trace import OTHER, Trace
 NO_TIMER = "no timer"
 RTO = "its retransmission timeout"
 AGAIN = "its retransmission at the connection level"
+CLOSE = "its close timeout"
+WITHOUT_SUBFLOWS = "its timeout of a connection without subflows"
+SLOW = frozenset({CLOSE, WITHOUT_SUBFLOWS})
+"""Timers of a minute: whoever waits for one of them is not at fault, however long a run is watched."""
 TIMERS: dict[Duty, tuple[str, str]] = {
     Duty.ECHO: ("the announcer's repetition of ADD_ADDR", "RFC 8684 §3.4.1"),
     Duty.FAIL_ANSWER: (NO_TIMER, "RFC 8684 §3.7"),
@@ -26,7 +30,7 @@ TIMERS: dict[Duty, tuple[str, str]] = {
     Duty.JOIN_HMAC: ("its timer of the third ACK", "RFC 8684 §3.2"),
     Duty.FAST_RESET: ("the peer's repetition of MP_FASTCLOSE", "RFC 8684 §3.5"),
     Duty.DATA_ACK: ("the peer's retransmission at the connection level", "RFC 8684 §3.3.2"),
-    Duty.FIN: ("its close timeout", "RFC 8684 §3.3.3"),
+    Duty.FIN: (CLOSE, "RFC 8684 §3.3.3"),
     Duty.RETRANSMISSION: (AGAIN, "RFC 8684 §3.3.6"),
 }
 """What would have each duty done after all, and where it is written."""
@@ -59,6 +63,17 @@ class Written(NamedTuple):
     """How many it wrote."""
     ended: bool
     """Whether it said that no more come."""
+
+
+def owing_hosts(found: Iterable[Owing]) -> set[str]:
+    """Return the hosts that others wait for: those that no timer moves if there are any.
+
+    Who waits for a slow timer of its own does what it has to, and is none of them.
+    """
+    told = list(found)
+    return {one.who for one in told if one.timer == NO_TIMER} or {
+        one.who for one in told if one.timer not in SLOW
+    }
 
 
 def owed(trace: Trace, now: int | None = None, written: Mapping[str, Written] | None = None) -> list[Owing]:
@@ -130,8 +145,7 @@ class _Debtor:
         delivered = (connection.own.acked or 1) - 1
         if written.octets > delivered:
             words = f"a new subflow for octets {delivered + 1} to {written.octets}, as all have ended"
-            timer = "its timeout of a connection without subflows"
-            yield self.owes(words, connection.closed_at or 0, timer, "RFC 8684 §3.3.3")
+            yield self.owes(words, connection.closed_at or 0, WITHOUT_SUBFLOWS, "RFC 8684 §3.3.3")
 
     def _duties(self) -> Iterator[Owing]:
         """Give what the host owes its peer in answer to something, and can still do."""
@@ -203,7 +217,8 @@ class _Debtor:
                 words, probe = f"a window for {what}", "the sender's zero-window probes"
                 yield self.owes(words, since, probe, "RFC 9293 §3.8.6.1", who=OTHER[self.host.role])
                 return
-            words = f"{what}, which its application wrote and it never sent"
+            # Whether the host had not sent them, or its IP layer dropped them, packets do not show.
+            words = f"{what}, which its application wrote and which never left it"
             words += "" if room is None else f", with room for {room} in the window"
             yield self.owes(words, since, NO_TIMER, "RFC 9293 §3.8")
         elif written.ended and not has_ended:

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from mbtest.observe.owed import AGAIN, NO_TIMER, RTO, Written, owed
+from mbtest.observe.owed import AGAIN, NO_TIMER, RTO, WITHOUT_SUBFLOWS, Owing, Written, owed, owing_hosts
 from mbtest.observe.state import Duty
 from mbtest.wire import ACK, FIN, SYN, AddAddr, Dss, MpCapable, MpFastclose
 from mbtest.wire.keys import add_addr_hmac
@@ -150,7 +150,9 @@ def test_who_was_left_without_mappings_owes_no_data_ack():
 
 def test_what_an_application_wrote_and_nobody_saw_is_owed_without_any_timer():
     (one,) = owing(Talk().established(), client=Written(500, True))
-    assert one.words.startswith("octets 101 to 500, which its application wrote and it never sent, with room")
+    assert one.words.startswith(
+        "octets 101 to 500, which its application wrote and which never left it, with room"
+    )
     assert one.timer == NO_TIMER
 
 
@@ -204,3 +206,14 @@ def test_what_was_not_delivered_when_all_subflows_ended_needs_a_new_one():
     assert one.clause == "RFC 8684 §3.3.3"
     assert owing(talk) == []
     assert owing(talk, client=Written(100, False)) == []
+    # It waits for a minute, as it has to.
+    assert owing_hosts([one]) == set()
+
+
+def test_others_wait_for_whom_no_timer_moves_else_for_all_who_owe_but_wait_themselves():
+    waits, moves, stuck = (
+        Owing(who, "it", 0, 0, 0, timer, "RFC", 1)
+        for who, timer in (("a", WITHOUT_SUBFLOWS), ("b", RTO), ("c", NO_TIMER))
+    )
+    assert owing_hosts([waits, moves]) == {"b"}
+    assert owing_hosts([waits, moves, stuck]) == {"c"}
