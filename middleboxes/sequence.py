@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+from mbtest.errors import UsageError
 from mbtest.middlebox import Direction, FlowKey, FlowTable, Middlebox, Parameter, mend_sack, quoted
 from mbtest.wire import Packet, Segment, Seq32
 
@@ -14,7 +15,8 @@ class RewriteSequence(Middlebox):
 
     Firewalls that distrust the initial numbers of the hosts behind them do so (Cisco PIX and ASA by
     default). The acknowledgments of the other direction are mended, SACK blocks too unless they are
-    left behind. Options besides SACK, data, windows and urgent pointers stay as they are.
+    left behind. Options besides SACK, data, windows and urgent pointers stay as they are. `start_at` puts the
+    wrap of the numbers where a test wants it.
     """
 
     offset: Annotated[
@@ -27,6 +29,16 @@ class RewriteSequence(Middlebox):
     sack: Annotated[Literal["followed", "left behind"], Parameter("SACK blocks of the other direction")] = (
         "followed"
     )
+    start_at: Annotated[
+        int | None,
+        Parameter("the first number of each direction, the SYN's, in place of an offset", "", 0, 2**32 - 1),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.offset is not None and self.start_at is not None:
+            told = f"offset={self.offset} and start_at={self.start_at}"
+            raise UsageError(f"RewriteSequence: {told}: either says where numbers go")
 
     def start(self) -> None:
         self._flows = FlowTable()
@@ -36,10 +48,15 @@ class RewriteSequence(Middlebox):
         if self.directions in ("both", direction.value):
             flow = self._flows.key(segment, direction)
             if (flow, direction) not in self._offsets:
-                drawn = self.random.getrandbits(32) if self.offset is None else self.offset
-                self._offsets[flow, direction] = drawn
+                self._offsets[flow, direction] = self._offset(segment)
             segment = segment.replace(seq=segment.seq + self._offsets[flow, direction])
         return self.pass_by(segment, direction)
+
+    def _offset(self, first: Segment) -> int:
+        """Return what is added to the numbers of a direction, of which `first` is the first segment."""
+        if self.start_at is not None:
+            return self.start_at - int(first.seq)
+        return self.random.getrandbits(32) if self.offset is None else self.offset
 
     def pass_by(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
         """Mend what the receiver says of data that was moved."""

@@ -118,3 +118,19 @@ def test_streams_arrive_as_they_were_sent(seed: int, trouble: float, offset: int
 def test_an_impossible_offset_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^RewriteSequence: offset=4294967296 is out of range"):
         RewriteSequence(2**32)
+
+
+@pytest.mark.parametrize("start", [0, 7, 2**32 - 20_000])
+def test_numbers_start_where_they_are_told_to(start: int) -> None:
+    line = Line(RewriteSequence(start_at=start))
+    (out,) = line.put(segment(99, flags=SYN))
+    assert out.seq == Seq32(start)
+    (back,) = line.put(segment(5, flags=SYN | ACK, ack=start + 1, direction=TO_CLIENT), TO_CLIENT)
+    assert (back.seq, back.ack) == (Seq32(start), 100)
+    (later,) = line.put(segment(100, b"data", ack=start + 1))
+    assert (later.seq, later.ack) == (Seq32(start + 1), 6)
+
+
+def test_a_start_and_an_offset_contradict_each_other() -> None:
+    with pytest.raises(UsageError, match=r"^RewriteSequence: offset=1 and start_at=2: either"):
+        RewriteSequence(1, start_at=2)
