@@ -34,6 +34,8 @@ CORRUPT = 2 * SECOND
 """How long a run goes on after an application read what was not sent, to show what comes of it."""
 STORM = 8_000
 """Packets seen at either end of a path since an application last got anywhere, after which a run is stuck."""
+AWAY = SECOND // 2
+"""Microseconds between two looks at a run, of which there are four a second, that are nobody's stall."""
 SETTLE = 1_500_000
 """How long intended subflows are waited for, microseconds: one retransmission of a SYN, and some."""
 
@@ -271,10 +273,15 @@ def _run_applications(
     loop = network.loop
     patience, limit = int(plan.patience * SECOND), int(plan.limit * SECOND)
     progress, since, frames, frames_then = -1, loop.now, 0, 0
+    looked = loop.now
     wrong_since: int | None = None
 
     def over() -> bool:
-        nonlocal progress, since, frames, frames_then, wrong_since
+        nonlocal progress, since, frames, frames_then, looked, wrong_since
+        away, looked = loop.now - looked, loop.now
+        if away > AWAY:
+            # The process had no processor, or the machine none: packets wait, and no stack is to blame.
+            since += away
         frames = follow()
         client.pace()
         server.pace()

@@ -30,6 +30,25 @@ class Storm(Middlebox):
         return [segment.replace(payload=b"", options=())] * (STORM // 4)
 
 
+class Busy(Middlebox):
+    """Keeps the processor for itself for a while, once, as other processes do on a busy machine."""
+
+    def start(self) -> None:
+        self._until = 0
+
+    def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
+        self._until = self._until or self.now + 900_000
+        while self.now < self._until:
+            pass
+        return (segment,)
+
+
+def test_time_without_a_processor_is_no_stall(fixture: Make) -> None:
+    trial = fixture()(Busy(aim=Aim(kinds=Kind.DATA)), client_sends=KIB, patience=0.6)
+    assert trial.session.stuck == ""
+    assert trial.outcome is Outcome.MULTIPATH
+
+
 def test_seeds_differ_between_runs_and_are_the_same_for_one() -> None:
     assert run_seed(1, "a") == run_seed(1, "a")
     assert len({run_seed(seed, name) for seed in (1, 2) for name in ("a", "b")}) == 4
