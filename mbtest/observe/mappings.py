@@ -190,11 +190,13 @@ class Mapped:
             if mapping is None:
                 if self.infinite is not None and self.infinite.start <= at:
                     pieces.append((self.infinite, at, end))
-                else:
-                    self.lacked = True
-                    if len(self.unmapped) < KEPT:
-                        self.unmapped.append((at, octets[at - start :]))
-                break
+                    break
+                self.lacked = True
+                until = self._next(at, end)
+                if len(self.unmapped) < KEPT:
+                    self.unmapped.append((at, octets[at - start : until - start]))
+                at = until
+                continue
             until = min(end, mapping.end)
             if mapping.checksum is not None:
                 whole = at == start and until == end
@@ -202,6 +204,13 @@ class Mapped:
             pieces.append((mapping, at, until))
             at = until
         return pieces
+
+    def _next(self, offset: int, end: int) -> int:
+        """Return where the next mapping after an offset that has none begins; `end` where that is first."""
+        at = bisect_right(self._starts, offset)
+        found = self._starts[at] if at < len(self._starts) else end
+        infinite = end if self.infinite is None else self.infinite.start
+        return min(end, found, infinite)
 
     def forget(self, offset: int) -> None:
         """Drop mappings that end at or before an offset of the subflow: they can matter no more."""

@@ -136,6 +136,7 @@ def take_mapping(host: HostTrace, moment: Moment, half: Half) -> None:
         return
     if not moment.sent:
         _look_at_presence(moment, mapping)
+        _look_at_place(moment, mapping)
     if mapping.fin and _is_of_known(half, mapping):
         _arrived(connection, moment, end, end + 1)
     is_at_odds = half.mapped.clash(mapping) is not None
@@ -156,6 +157,15 @@ def _look_at_presence(moment: Moment, mapping: Mapping) -> None:
         moment.own.mapped.lacked = connection.peer.uncertain = True
         if not moment.late:
             connection.owe(Duty.CHECKSUM, moment.frame, moment.time, moment.subflow.key)
+
+
+def _look_at_place(moment: Moment, mapping: Mapping) -> None:
+    """Look whether a mapping claims octets that came before it."""
+    mapped, connection = moment.own.mapped, moment.connection
+    if mapping.checksum is None or moment.late or mapping.start >= mapped.taken.front:
+        return
+    if connection.misplaced is None and moment.size and mapped.same(mapping) is None:
+        connection.misplaced = moment.frame
 
 
 def _is_of_known(half: Half, mapping: Mapping) -> bool:
@@ -317,7 +327,9 @@ def _take_fail(host: HostTrace, moment: Moment, option: MpFail) -> None:
         if not reset and connection.fail_sent is None:
             connection.fail_sent = failed
         return
-    if not reset and connection.fail_received is None:
+    if reset:
+        connection.fail_on_reset = connection.fail_on_reset or moment.frame
+    elif connection.fail_received is None:
         connection.fail_received = moment.frame
     if not reset and not moment.late:
         if connection.fail_arrival is None:

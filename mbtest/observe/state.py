@@ -182,6 +182,7 @@ class Connection:
         "ended_at",
         "fail_arrival",
         "fail_frame",
+        "fail_on_reset",
         "fail_received",
         "fail_sent",
         "failed",
@@ -200,6 +201,7 @@ class Connection:
         "key",
         "last_time",
         "misannounced",
+        "misplaced",
         "mode",
         "narrow_seen",
         "no_join",
@@ -258,8 +260,15 @@ class Connection:
         """The lowest offset in the peer's stream that MP_FAIL named outside a RST, with no subflow left."""
         self.fail_received: int | None = None
         """The frame of the peer's first MP_FAIL outside a RST."""
+        self.fail_on_reset: int | None = None
+        """The frame of the peer's first MP_FAIL on a RST."""
         self.fail_arrival: Arrival | None = None
         """The first MP_FAIL outside a RST that came in time for TCP."""
+        self.misplaced: int | None = None
+        """The frame of a mapping with a checksum, of octets some of which had come under another one.
+
+        A host may keep none of those, so that its sum is of others than ours.
+        """
         self.failures: list[Mapping] = []
         """Mappings that reached the host with a wrong checksum, the latest few."""
         self.failed: int | None = None

@@ -44,6 +44,26 @@ def test_octets_before_their_mapping():
     assert mapped.declare(first) == [(first, 1, 4)]
 
 
+def test_octets_behind_some_without_a_mapping():
+    mapped = Mapped()
+    second = mapping(4, 40, 4)
+    mapped.declare(second)
+    assert mapped.arrive(1, b"abcdefgh") == [(second, 4, 8)]
+    assert mapped.lacked
+    assert mapped.unmapped == [(1, b"abc"), (8, b"h")]
+    first = mapping(1, 1, 3)
+    assert mapped.declare(first) == [(first, 1, 4)]
+
+
+def test_octets_between_a_mapping_and_an_infinite_one():
+    mapped = Mapped()
+    first, infinite = mapping(1, 1, 2), mapping(5, 5, 0)
+    mapped.declare(first)
+    mapped.declare(infinite)
+    assert mapped.arrive(1, b"abcdefgh") == [(first, 1, 3), (infinite, 5, 9)]
+    assert mapped.unmapped == [(3, b"cd")]
+
+
 def test_octets_count_once():
     mapped = Mapped()
     mapped.declare(mapping(length=10))

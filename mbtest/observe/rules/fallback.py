@@ -290,7 +290,9 @@ def fail_dsn(host: HostTrace, m: Moment, option: MpFail) -> str | None:
 def fail_cause(host: HostTrace, m: Moment, option: MpFail) -> str | None:
     """Or for whatever higher layer saw the payload changed: hence no more than advice."""
     c = m.connection
-    if c.failures or c.fail_received or c.infinite_received or c.mode.value == "unknown" or c.fail_frame:
+    if c.failures or c.misplaced or c.fail_received or c.fail_on_reset or c.fail_frame:
+        return None
+    if c.infinite_received or c.mode.value == "unknown":
         return None
     return "MP_FAIL, and no mapping came with a wrong checksum"
 

@@ -66,6 +66,39 @@ def told(then) -> Talk:
     return talk
 
 
+def answered_after_reset() -> Talk:
+    """MP_FAIL comes on the RST of the only subflow; the answer had left before the RST was taken."""
+    talk = failed()
+    talk.reset("server", fail(101), MpTcprst(6))
+    talk.ack("client", fail(talk.stream["server"], "server"), flags=ACK)
+    return talk
+
+
+def overlapped(then: bool = True) -> Talk:
+    """A mapping reaches back over octets that came before, and its receiver finds its checksum wrong."""
+    talk = Talk(checksum=True).established()
+    good = bytes(100)
+    option = talk.dss("client", good)
+    shadow = Talk(checksum=True)
+    shadow.flows = [copy.deepcopy(talk.flows[0])]
+    back = Dss(**{
+        **{name: getattr(option, name) for name in option.__struct_fields__},
+        "subflow_sequence": option.subflow_sequence - 8 * then,
+    })  # fmt: skip
+    changed = shadow.send("client", back, payload=good, lost=True)
+    talk.send("client", option, payload=good, arrives=changed)
+    talk.ack("server", fail(101))
+    return talk
+
+
+def plain_after_failure() -> Talk:
+    """MP_FAIL went either way; the server's data comes without mappings, and a Data ACK takes it in."""
+    talk = answered()
+    talk.send("server", payload=b"x" * 100)
+    talk.received["client"] += 100
+    return infinite(talk, data=101, start=101)
+
+
 def unanswered(seconds: float) -> Talk:
     talk = failed()
     talk.ack("server", fail(101))
@@ -333,6 +366,8 @@ BROKEN = {
 }
 FOLLOWED = {
     "MP_FAIL each way": answered,
+    "an answer to MP_FAIL on a RST": answered_after_reset,
+    "MP_FAIL for a mapping that reaches back": overlapped,
     "and an infinite mapping": lambda: infinite(answered(), data=101, start=101),
     "by an infinite mapping": silent,
     "with a checksum of zero": lambda: infinite(Talk(checksum=True).established()),
@@ -411,3 +446,7 @@ def test_what_a_box_changed_is_not_the_senders_fault():
 
 def test_each_rule_has_a_departure():
     assert {name for name in RULES if name.startswith("fallback.")} == set(BROKEN)
+
+
+def test_data_without_a_mapping_is_data_acked_once_mp_fail_went_both_ways():
+    assert plain_after_failure().broken() <= {"fallback.signalled"}
