@@ -166,7 +166,7 @@ def _carry_out(
     delivered = _delivered(chains)
     for reader, writer in ((client, server), (server, client)):
         octets = plan.workload.stream(writer.role, plan.seed)
-        reader.expect(delivered(octets, writer.direction))
+        reader.expect(delivered(octets, writer.direction), octets)
     if plan.workload.opened_by == "both":
         # SYNs are on their way at once, and boxes get them in the next round of the loop: they cross.
         server.begin(hosts["server"].connect(ends["client"], PORT, PORT))

@@ -121,8 +121,8 @@ class Application:
         self._may_go_on = may_go_on
         self._watching_for_room = False
         self._expected = b""
-        self.is_wrong = False
-        """Whether an octet was read that regular TCP would not have delivered there."""
+        self._foretold: list[bytes] = []
+        """What may come here: of these, those that all that was read until now is the beginning of."""
 
     @property
     def connection(self) -> Connection | None:
@@ -134,9 +134,19 @@ class Application:
         """Whether this side has sent and read everything, or was told that the connection is lost."""
         return bool(self.error or self.excess) or (self.ended and self.end_seen)
 
-    def expect(self, octets: bytes) -> None:
-        """Say what regular TCP would deliver here; far more than that ends the reading."""
-        self._expected = octets
+    @property
+    def is_wrong(self) -> bool:
+        """Whether octets were read that the peer did not write, and that regular TCP would not deliver."""
+        return bool(self.received) and not self._foretold
+
+    def expect(self, delivered: bytes, written: bytes) -> None:
+        """Say what regular TCP would deliver here, and what the peer writes.
+
+        Boxes make a difference between the two, and a connection that undoes what they did is right.
+        Far more than is delivered ends the reading.
+        """
+        self._expected = delivered
+        self._foretold = [delivered, written]
 
     def begin(self, connection: Connection) -> None:
         """Work on a connection from now on."""
@@ -279,9 +289,9 @@ class Application:
             return
         self.last_progress += 1
         if data:
+            start = len(self.received)
             self.received += data
-            if self._expected[len(self.received) - len(data) : len(self.received)] != data:
-                self.is_wrong = True
+            self._foretold = [one for one in self._foretold if one[start : start + len(data)] == data]
             if len(self.received) > len(self._expected) + _EXCESS:
                 self.excess = len(self.received) - len(self._expected)
                 connection.watch(None, None)

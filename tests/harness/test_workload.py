@@ -4,8 +4,9 @@ import pytest
 
 from mbtest.errors import UsageError
 from mbtest.harness.workload import ABORTED, KIB, Workload, content
-from mbtest.middlebox import Direction
+from mbtest.middlebox import MILLISECOND, SECOND, Aim, Direction
 from mbtest.results import Outcome
+from middleboxes.delay import DelaySegments
 from middleboxes.rewrite_payload import RewritePayload
 
 
@@ -108,3 +109,18 @@ def test_what_is_wrong_is_told_apart_from_what_a_box_changed(fixture):
     assert trial.judgement.reason == words
     [evidence] = trial.judgement.evidence
     assert evidence.words == "octet 3001 of the stream, as the server read it, arrives"
+
+
+def test_a_stream_that_undoes_what_a_box_did_is_followed_to_its_end(fixture):
+    # Checksums find what is altered on the first path, and the second brings it again. It goes on for longer
+    # than a stream that is wrong is followed.
+    boxes = [RewritePayload(at=2 * KIB, aim=Aim(path=0)), DelaySegments(200 * MILLISECOND)]
+    stacks = ("reference", "reference")
+    run = fixture(checksum=True, topology_name="dual-homed-client", stacks=stacks, network="simulated")
+    trial = run(boxes, workload=Workload(shape="rounds", rounds=16, client_sends=64 * KIB, server_sends=16))
+    stream = trial.session.streams[0]
+    assert trial.session.elapsed > 5 * SECOND
+    assert trial.session.boxes[0].deeds
+    assert stream.received == stream.intended
+    assert stream.first_difference is None
+    assert trial.outcome is Outcome.FEWER_SUBFLOWS
