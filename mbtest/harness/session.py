@@ -34,8 +34,8 @@ CORRUPT = 2 * SECOND
 """How long a run goes on after an application read what was not sent, to show what comes of it."""
 STORM = 8_000
 """Packets seen at either end of a path since an application last got anywhere, after which a run is stuck."""
-AWAY = SECOND // 2
-"""Microseconds between two looks at a run, of which there are four a second, that are nobody's stall."""
+STEP = SECOND // 4
+"""How long events are waited for before it is looked whether a run is stuck."""
 SETTLE = 1_500_000
 """How long intended subflows are waited for, microseconds: one retransmission of a SYN, and some."""
 
@@ -273,15 +273,10 @@ def _run_applications(
     loop = network.loop
     patience, limit = int(plan.patience * SECOND), int(plan.limit * SECOND)
     progress, since, frames, frames_then = -1, loop.now, 0, 0
-    looked = loop.now
     wrong_since: int | None = None
 
     def over() -> bool:
-        nonlocal progress, since, frames, frames_then, looked, wrong_since
-        away, looked = loop.now - looked, loop.now
-        if away > AWAY:
-            # The process had no processor, or the machine none: packets wait, and no stack is to blame.
-            since += away
+        nonlocal progress, since, frames, frames_then, wrong_since
         frames = follow()
         client.pace()
         server.pace()
@@ -303,12 +298,19 @@ def _run_applications(
             return True
         return frames - frames_then > STORM
 
+    waited, waited_since = 0, since
     while not over():
-        if loop.now - since > patience:
+        if since != waited_since:
+            waited, waited_since = 0, since
+        if waited > patience:
             return _where(client, server, f"neither application got anywhere for {plan.patience:g} s")
         if loop.now > limit:
             return _where(client, server, f"not at its end after {plan.limit:g} s")
-        loop.run(over, min(loop.now + SECOND // 4, since + patience + 1))
+        before, wait = loop.now, min(STEP, patience + 1 - waited)
+        loop.run(over, before + wait)
+        # What this process slept beyond what it asked for, others had the processor: packets lay on the
+        # wire, and it is not the stacks that stood still.
+        waited += min(loop.now - before, wait)
     if frames - frames_then > STORM:
         return _where(client, server, f"{STORM} packets were seen at either end without any progress")
     return ""

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbtest.errors import UsageError
-from mbtest.middlebox import Aim, Kind
+from mbtest.middlebox import Aim, Direction, Kind
 from mbtest.wire import SYN
 from middleboxes.duplicate import DuplicateSegments
 from tests.middlebox.bench import Line, segment, talk
@@ -26,6 +26,17 @@ def test_or_again_after_a_while() -> None:
     assert line.wait(699) == []
     assert line.wait(1) == [one]
     assert line.wait(10_000) == []
+    assert line.chain.deeds(DuplicateSegments) == 1
+
+
+def test_or_again_behind_so_many_others() -> None:
+    line = Line(DuplicateSegments(behind=2, aim=Aim(nth=1)))
+    first, second, third, fourth = (segment(number, b"a") for number in (1, 2, 3, 4))
+    assert line.put(first) == [first]
+    assert line.put(second) == [second]
+    assert line.put(back := segment(9, b"b"), Direction.TO_CLIENT) == [back]
+    assert line.put(third) == [third, first]
+    assert line.put(fourth) == [fourth]
     assert line.chain.deeds(DuplicateSegments) == 1
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbtest.errors import UsageError
-from mbtest.middlebox import Aim, Kind
+from mbtest.middlebox import Aim, Direction, Kind
 from mbtest.wire import SYN, Segment
 from middleboxes.reorder import ReorderSegments
 from tests.middlebox.bench import Connection, Line, converse, segment, segments
@@ -22,6 +22,27 @@ def test_one_that_is_held_back_is_overtaken_and_comes_as_it_was() -> None:
     assert line.wait(499) == []
     assert line.wait(1)[0] is first
     assert line.chain.comment(first) is not None
+
+
+def test_one_that_is_held_back_goes_behind_so_many_others() -> None:
+    line = Line(ReorderSegments(1, 500, behind=2, aim=Aim(nth=1)))
+    first, second, third, fourth = (segment(number, b"a") for number in (1, 2, 3, 4))
+    assert line.put(first) == []
+    assert line.put(second) == [second]
+    assert line.put(back := segment(9, b"b"), Direction.TO_CLIENT) == [back]
+    assert line.put(third) == [third, first]
+    assert line.put(fourth) == [fourth]
+    assert line.chain.deeds(ReorderSegments) == 2
+    assert line.wait(10_000) == []
+
+
+def test_or_when_its_time_is_over() -> None:
+    line = Line(ReorderSegments(1, 500, behind=2, aim=Aim(nth=1)))
+    first, second, third = (segment(number, b"a") for number in (1, 2, 3))
+    assert line.put(first) == []
+    assert line.put(second) == [second]
+    assert line.wait(500) == [first]
+    assert line.put(third) == [third]
 
 
 @given(st.integers(0, 2**32), st.floats(0, 1))

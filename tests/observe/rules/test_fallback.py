@@ -91,14 +91,6 @@ def overlapped(then: bool = True) -> Talk:
     return talk
 
 
-def plain_after_failure() -> Talk:
-    """MP_FAIL went either way; the server's data comes without mappings, and a Data ACK takes it in."""
-    talk = answered()
-    talk.send("server", payload=b"x" * 100)
-    talk.received["client"] += 100
-    return infinite(talk, data=101, start=101)
-
-
 def unanswered(seconds: float) -> Talk:
     talk = failed()
     talk.ack("server", fail(101))
@@ -446,7 +438,3 @@ def test_what_a_box_changed_is_not_the_senders_fault():
 
 def test_each_rule_has_a_departure():
     assert {name for name in RULES if name.startswith("fallback.")} == set(BROKEN)
-
-
-def test_data_without_a_mapping_is_data_acked_once_mp_fail_went_both_ways():
-    assert plain_after_failure().broken() <= {"fallback.signalled"}
