@@ -79,6 +79,44 @@ class Stream:
         return shift
 
 
+class Skip:
+    """Octets that a host had not sent when it sent what follows them."""
+
+    __slots__ = ("end", "frame", "identification", "left", "stamp", "start", "time")
+
+    def __init__(
+        self, frame: int, time: int, start: int, end: int, identification: int, stamp: int | None
+    ) -> None:
+        """Take note of octets from `start` up to `end`, that one excluded.
+
+        identification, stamp: of the segment behind them, 0 and None where it has none.
+        """
+        self.frame = frame
+        self.time = time
+        self.start = start
+        self.end = end
+        self.identification = identification
+        self.stamp = stamp
+        self.left = Ranges(start)
+        """Those of them that came later, and had been sent before."""
+
+    def fill(self, start: int, end: int, identification: int, stamp: int | None) -> None:
+        """Take in a later segment: one that is older only changed places with the one behind the octets."""
+        if self.identification and identification:
+            is_older = (self.identification - identification) & 0x8000 == 0
+        else:
+            is_older = (
+                self.stamp is not None and stamp is not None and (self.stamp - stamp) & 0x8000_0000 == 0
+            )
+        if is_older and start < self.end and end > self.start:
+            self.left.add(max(start, self.start), end)
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether all of them came."""
+        return self.left.front >= self.end
+
+
 class Half:
     """One direction of a subflow."""
 
@@ -108,6 +146,7 @@ class Half:
         "sack",
         "scale",
         "segments",
+        "skips",
         "stamp",
         "syns",
         "timestamps",
@@ -115,7 +154,7 @@ class Half:
         "waiting",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # noqa: PLR0915 - one line a field
         """Begin with nothing."""
         self.isn: int | None = None
         self.anchor: int | None = None
@@ -139,6 +178,8 @@ class Half:
         self.sack = False
         self.stamp: int | None = None
         """The latest timestamp that reached the host in order (RFC 7323 §4.3)."""
+        self.skips: list[Skip] = []
+        """Octets that its sender skipped, or seems to have."""
         self.syns = 0
         self.segments = 0
         """Segments that are no SYN."""

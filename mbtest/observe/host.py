@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Protocol
 
 from mbtest.observe import handshakes, signals
-from mbtest.observe.directions import Half, Stream
+from mbtest.observe.directions import Half, Skip, Stream
 from mbtest.observe.mappings import Mapping
 from mbtest.observe.notes import Note
 from mbtest.observe.ranges import unwrap32
@@ -291,6 +291,8 @@ class HostTrace:
                 signals.take_fin(self, moment)
             end += 1
             half.mapped.taken.add(end - 1, end)
+        if moment.sent and (half.skips or start > max(half.top, 1)):
+            self._look_whether_skipped(moment, half, end)
         if end > half.top:
             if half.acked >= half.top:
                 half.waiting = moment.time
@@ -299,6 +301,18 @@ class HostTrace:
             self._take_ack(moment, half, other)
         if moment.sent:
             half.last_window = moment.window
+
+    @staticmethod
+    def _look_whether_skipped(moment: Moment, half: Half, end: int) -> None:
+        """Take note of octets that a segment leaves out, and of those that it fills in."""
+        segment, stamps = moment.segment, moment.stamps
+        number = segment.identification if segment.version == 4 else 0
+        stamp = None if stamps is None else stamps.value
+        for skip in half.skips:
+            skip.fill(moment.start, end, number, stamp)
+        top = max(half.top, 1)
+        if moment.start > top and half.isn is not None:
+            half.skips.append(Skip(moment.frame, moment.time, top, moment.start, number, stamp))
 
     @staticmethod
     def _take_ack(moment: Moment, half: Half, other: Half) -> None:

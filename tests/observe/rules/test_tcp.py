@@ -90,6 +90,44 @@ BROKEN = {
 }  # fmt: skip
 
 
+def swapped(*, first: int, then: int, stamps: tuple[int, int] = (9, 9)) -> Talk:
+    """The second of two segments is seen first.
+
+    first, then: the IP identification of the one that is seen first, and of the other; 0 for none, as a host
+    need not give any where nothing is cut. stamps: their timestamps.
+    """
+    talk = Talk()
+    syn = (*SYN_OPTIONS, Timestamps(1, 0))
+    talk.send("client", *syn, flags=SYN)
+    talk.send("server", *syn, flags=SYN | ACK)
+    talk.send("client", Timestamps(2, 1))
+    for at, number, stamp in ((101, first, stamps[0]), (1, then, stamps[1])):
+        talk.send("client", Timestamps(stamp, 1), payload=bytes(100), seq=at, identification=number)
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("talk", "skipped"),
+    [
+        (swapped(first=7, then=6), False),
+        (swapped(first=3, then=0xFFFF), False),
+        (swapped(first=6, then=7), True),
+        (swapped(first=0, then=0, stamps=(9, 5)), False),
+        (swapped(first=0, then=0, stamps=(9, 9)), False),
+        (swapped(first=0, then=0, stamps=(5, 9)), True),
+    ],
+)
+def test_segments_that_changed_places_before_the_capture_skip_nothing(talk, skipped):
+    assert ("tcp.gap" in talk.broken()) is skipped
+
+
+def test_what_comes_late_has_to_fill_all_that_was_skipped():
+    talk = swapped(first=7, then=6)
+    talk.send("client", Timestamps(9, 1), payload=bytes(100), seq=401, identification=9)
+    talk.send("client", Timestamps(9, 1), payload=bytes(100), seq=201, identification=8)
+    assert "tcp.gap" in talk.broken()
+
+
 def window_that_shrinks() -> Talk:
     talk = plain()
     talk.send("server")
