@@ -14,7 +14,7 @@ from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Case, Variant
 from mbtest.harness.controls import excuses, pass_through, regular_tcp
 from mbtest.harness.expect import Expectation, NoFalseData, OneOf, Role, Unharmed, receiver_of, sender_of
-from mbtest.harness.grading import Grade, broken_rules, contradicting, grade, missed
+from mbtest.harness.grading import Grade, broken_rules, contradicting, grade, kept_back, missed
 from mbtest.harness.judge import Judged
 from mbtest.harness.pairs import is_control, lacking
 from mbtest.harness.requirements import check_ids
@@ -352,7 +352,8 @@ class RunFixture:
             return Grade(Verdict.HARNESS_ERROR, "the case never called run()")
         happened = trial.judgement.reason
         observation = trial.session.observation
-        self._findings += broken_rules(observation.book, self.case.requirements)
+        broken = broken_rules(observation.book, self.case.requirements)
+        self._findings += kept_back(broken, trial.session.stacks)
         self._findings += contradicting(contradictions(observation, trial.session.stacks))
         # A rule that is broken, and a signal that was not sent, are the stack's whatever a control shows.
         if any(finding.level is not Level.MAY for finding in missed(trial.delivery)):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from mbtest.harness.witness import Contradiction
 from mbtest.observe.rules import RULES, Breach, Rulebook
-from mbtest.results import Control, Evidence, Finding, Level, Verdict
+from mbtest.results import Control, Evidence, Finding, Level, StackState, Verdict
 
 SHOWN = 3
 """Packets that are shown for a rule that was broken more often."""
@@ -23,6 +25,8 @@ CAUSES = frozenset({
 })  # fmt: skip
 """Rules whose breach spoils what applications get: data is given up, numbered anew, or read where it is not
 meant. Whoever breaks one is to blame for that, whatever else went wrong."""
+DROPPED = ("IpFragFails", "Ip6FragFails")
+"""Counters of packets that a kernel gave itself and could not send: too long for the route, and with DF."""
 _VERDICTS = (
     (Level.MUST, Verdict.FAIL),
     (Level.SHOULD, Verdict.NON_STRICT),
@@ -71,6 +75,28 @@ def broken_rules(book: Rulebook, requirements: Collection[str] = ()) -> list[Fin
         for (name, who), breaches in found.items()
     ]
     return sorted(findings, key=lambda finding: list(Level).index(finding.level))
+
+
+def kept_back(findings: Iterable[Finding], stacks: Mapping[str, StackState]) -> list[Finding]:
+    """Return findings, those of skipped numbers put right where the host's IP layer dropped packets.
+
+    TCP used the numbers in order then, as RFC 9293 §3.4 has it; packets alone cannot show that. What the host
+    owes by it is told by its streams and by the outcome.
+    """
+    told = [_kept_back(one, stacks.get(one.who)) for one in findings]
+    return sorted(told, key=lambda finding: list(Level).index(finding.level))
+
+
+def _kept_back(finding: Finding, state: StackState | None) -> Finding:
+    dropped = 0 if state is None else sum(state.counters.get(name, 0) for name in DROPPED)
+    if finding.rule != "tcp.gap" or not dropped:
+        return finding
+    words = (
+        f"{finding.actual}; the octets between never left the host: its IP layer dropped {dropped} packets"
+    )
+    return msgspec.structs.replace(
+        finding, expected="What TCP numbers leaves the host", actual=words, level=Level.MAY, clause=""
+    )
 
 
 def contradicting(found: Iterable[Contradiction]) -> list[Finding]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mbtest.harness.grading import CAUSES, WITNESS, broken_rules, grade, in_words, missed
+from mbtest.harness.grading import CAUSES, WITNESS, broken_rules, grade, in_words, kept_back, missed
 from mbtest.observe.rules import RULES, Breach, Rulebook
-from mbtest.results import Control, Evidence, Finding, Level, Outcome, Verdict
+from mbtest.results import Control, Evidence, Finding, Level, Outcome, StackState, Verdict
 
 MUST, SHOULD, MAY = Level.MUST, Level.SHOULD, Level.MAY
 STALL = Control(kind="regular TCP", outcome=Outcome.STALLED, reason="nobody got anywhere")
@@ -111,6 +111,25 @@ def test_what_timing_does_not_decide_is_nowhere_chance() -> None:
     book.breaches.append(Breach("tcp.beyond-window", MUST, "RFC 9293 §3.8.6", 9, 0, "client", 1, "too much"))
     book.more = {("tcp.beyond-window", "client", 1): 1}
     assert missed(broken_rules(book))
+
+
+@pytest.mark.parametrize(
+    ("counters", "rule", "verdict"),
+    [
+        ({"Ip6FragFails": 22_022}, "tcp.gap", Verdict.INFORMATIONAL),
+        ({"TcpOutSegs": 9}, "tcp.gap", Verdict.FAIL),
+        ({"IpFragFails": 1}, "dss.unmapped", Verdict.FAIL),
+    ],
+)
+def test_numbers_whose_packets_the_host_itself_dropped_were_not_skipped(
+    counters: dict[str, int], rule: str, verdict: Verdict
+) -> None:
+    skipped = finding(MUST, rule=rule, who="server")
+    told = kept_back([skipped], {"server": StackState("linux", True, counters), "client": StackState("tcp")})
+    found = grade(told, [], [], "it stalled")
+    assert found is not None
+    assert found.verdict is verdict
+    assert ("never left the host" in found.reason) is (verdict is Verdict.INFORMATIONAL)
 
 
 def test_words_name_clause_rule_and_packet() -> None:
