@@ -15,21 +15,23 @@ from mbtest.middlebox import (
     Reassembly,
     Windows,
 )
+from mbtest.middlebox.keeping import Keeper
 from mbtest.wire import ACK, Segment, Timestamps
 
 
 class _Kept:
     """What the box answers for in one direction of a flow."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeper: Keeper) -> None:
         self.came = Reassembly()
-        self.segments: dict[int, Segment] = {}
-        """What the receiver has not acknowledged, by the stream offset of its end."""
+        self.keeper = keeper
         self.heard: Segment | None = None
         """The last that the receiver said."""
 
-    def forget(self, acknowledged: int) -> None:
-        self.segments = {end: one for end, one in self.segments.items() if end > acknowledged}
+    def take(self, start: int, segment: Segment) -> None:
+        """Take note of the data that came."""
+        self.came.insert(start, segment.payload)
+        self.came.discard(self.came.next)
 
 
 class AcknowledgeEarly(Middlebox):
@@ -54,15 +56,16 @@ class AcknowledgeEarly(Middlebox):
         kept, start = self._hear(segment, direction)
         if not segment.payload_length or not segment.checksum_is_right():
             return (segment,)
-        self._keep(kept, start + segment.payload_length, segment, direction)
-        _take(kept, start, segment)
+        kept.keeper.keep(start + segment.payload_length, segment)
+        kept.take(start, segment)
         if kept.came.begin > start and kept.heard is not None:
             self._acknowledge(segment, kept.heard, kept.came.begin, direction)
         return (segment,)
 
     def pass_by(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
         """Hear what it acknowledges; its own data is left to the hosts."""
-        _take(*self._hear(segment, direction), segment)
+        kept, start = self._hear(segment, direction)
+        kept.take(start, segment)
         return (segment,)
 
     def _hear(self, segment: Segment, direction: Direction) -> tuple[_Kept, int]:
@@ -71,12 +74,12 @@ class AcknowledgeEarly(Middlebox):
         start = flow.sight(segment, direction).start
         self._windows.learn(segment, flow, direction)
         own, peer = flow.half(segment, direction), flow.halves.get(direction.reverse)
-        kept = self._kept.setdefault(own, _Kept())
+        kept = self._kept.setdefault(own, _Kept(Keeper(self, direction, self.patience)))
         if segment.rst:
-            kept.forget(own.highest)
+            kept.keeper.forget(own.highest)
         if peer in self._kept and (segment.has_ack or segment.rst):
             self._kept[peer].heard = segment
-            self._kept[peer].forget(peer.highest if segment.rst else peer.offset(segment.ack))
+            self._kept[peer].keeper.forget(peer.highest if segment.rst else peer.offset(segment.ack))
         return kept, start
 
     def _acknowledge(self, segment: Segment, heard: Segment, before: int, direction: Direction) -> None:
@@ -95,20 +98,3 @@ class AcknowledgeEarly(Middlebox):
             payload=b"",
         )
         self.send(answer, direction.reverse, "acknowledged it early")
-
-    def _keep(self, kept: _Kept, end: int, segment: Segment, direction: Direction) -> None:
-        """Keep a segment, and send it again each time that it was not acknowledged for long enough."""
-        kept.segments[end] = segment
-
-        def look() -> None:
-            if kept.segments.get(end) is segment:
-                self.send(segment, direction, "sent it again: the receiver did not acknowledge it")
-                self.call_later(self.patience, look)
-
-        self.call_later(self.patience, look)
-
-
-def _take(kept: _Kept, start: int, segment: Segment) -> None:
-    """Take note of the data that came."""
-    kept.came.insert(start, segment.payload)
-    kept.came.discard(kept.came.next)

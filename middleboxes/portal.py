@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from mbtest.middlebox import Direction, FlowKey, FlowTable, Middlebox, Parameter
 from mbtest.middlebox.forged import Onlooker
-from mbtest.middlebox.proxy import StandIn
+from mbtest.middlebox.pages import PageServer
 from mbtest.wire import ACK, FIN, PSH, RST, Segment
 
 PAGE = (
@@ -31,7 +31,7 @@ class CaptivePortal(Middlebox):
     def start(self) -> None:
         self._flows = FlowTable()
         self._seen = Onlooker()
-        self._servers: dict[FlowKey, StandIn] = {}
+        self._servers: dict[FlowKey, PageServer] = {}
         self._answers: dict[FlowKey, Segment] = {}
 
     def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
@@ -39,9 +39,7 @@ class CaptivePortal(Middlebox):
         to_server = direction is Direction.TO_SERVER
         is_syn = segment.syn and not segment.has_ack
         if to_server and is_syn and self.takes == "connection" and flow not in self._servers:
-            server = StandIn(self, segment.destination, Direction.TO_CLIENT, lambda: self._serve(server))
-            server.listen(segment.destination_port)
-            self._servers[flow] = server
+            self._servers[flow] = PageServer(self, segment, Direction.TO_CLIENT, PAGE)
         if to_server and segment.payload_length and self.takes == "request" and flow not in self._answers:
             self._take_over(flow, segment)
         return self.pass_by(segment, direction)
@@ -52,7 +50,6 @@ class CaptivePortal(Middlebox):
         to_server = direction is Direction.TO_SERVER
         if to_server and flow in self._servers:
             self._servers[flow].take(segment)
-            self._serve(self._servers[flow])
         elif flow in self._answers:
             if to_server and segment.sequence_length and not segment.rst:
                 self._answer(self._answers[flow], segment)
@@ -65,18 +62,6 @@ class CaptivePortal(Middlebox):
     def delivers(self, stream: bytes, direction: Direction) -> bytes:
         """Return the redirect to the client, and nothing to the server."""
         return PAGE if direction is Direction.TO_CLIENT else b""
-
-    def _serve(self, server: StandIn) -> None:
-        """Answer whatever is asked, and read on to the end."""
-        connection = server.connection
-        while connection is not None and (request := connection.receive(65_536, self.now)) is not None:
-            if request:
-                connection.send(PAGE, self.now)
-                connection.shutdown(self.now)
-            else:
-                connection.close(self.now)
-                break
-        server.flush()
 
     def _take_over(self, flow: FlowKey, request: Segment) -> None:
         answer = self._seen.speak(flow, Direction.TO_CLIENT, FIN | PSH)

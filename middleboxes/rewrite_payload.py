@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
 from mbtest.errors import UsageError
 from mbtest.middlebox import Direction, Edit, Middlebox, MovedHalf, Parameter, StreamGateway, StreamMap
+from mbtest.middlebox.overlay import Overlay, Places
 from mbtest.wire import Segment
 
 
@@ -39,19 +40,21 @@ class RewritePayload(Middlebox):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._at = (self.at,) if isinstance(self.at, int) else self.at
-        self._flips = self.put is None and self.cut is None
+        places = (self.at,) if isinstance(self.at, int) else self.at
+        flips = self.put is None and self.cut is None
         inserted = self.put or b""
         self._edit = Edit(0, len(inserted) if self.cut is None else self.cut, inserted)
-        self._span = len(self.xor) if self._flips else self._edit.removed
-        gaps = [later - place for place, later in pairwise(self._at)]
+        self._span = len(self.xor) if flips else self._edit.removed
+        self._places = Places(places, self.every)
+        self._overlay = Overlay(self._places, self.xor if flips else inserted, flips)
+        gaps = [later - place for place, later in pairwise(places)]
         if not self._span and not inserted:
             told = f"put={self.put!r}, cut={self.cut}, xor={self.xor!r}"
             raise UsageError(f"RewritePayload: {told}: no change at all")
         if self.copies != "every" and self._edit.growth:
             told = f"copies={self.copies!r}, {self._edit.growth:+d} octets"
             raise UsageError(f"RewritePayload: {told}: a length cannot change in some copies alone")
-        if not self._at or min([*gaps, self.every or self._span or 1]) < (self._span or 1):
+        if not places or min([*gaps, self.every or self._span or 1]) < (self._span or 1):
             told = f"at={self.at}, every={self.every}"
             raise UsageError(
                 f"RewritePayload: {told}: places are in order, {self._span or 1} octets apart or more"
@@ -81,15 +84,15 @@ class RewritePayload(Middlebox):
             # Who has an octet does not look at it again.
             return stream
         if not self._edit.growth:
-            return self._overlaid(0, stream, range(len(stream)))
-        places = self._places(0, len(stream), 1)
+            return self._overlay.over(0, stream, range(len(stream)))
+        places = self._places.met(0, len(stream), 1)
         return StreamMap(self._edit._replace(at=place) for place in places).rewrite(0, stream)
 
     def _change(self, moved: MovedHalf, start: int, data: bytes) -> bytes:
         """Return `data` with its changes of the same length; have others made from here on."""
         if not self._edit.growth:
-            return self._overlaid(start, data, self._now(moved.settled, start, start + len(data)))
-        for place in self._places(moved.settled, start + len(data), 1):
+            return self._overlay.over(start, data, self._now(moved.settled, start, start + len(data)))
+        for place in self._places.met(moved.settled, start + len(data), 1):
             moved.edits.add(self._edit._replace(at=place))
         return data
 
@@ -97,23 +100,7 @@ class RewritePayload(Middlebox):
         """Return the octets from `start` to `end` that are changed this time. settled: passed before."""
         new = range(max(start, settled), end)
         if self.copies == "resent" and new:
-            self._loses = next(self._places(new.start, end, self._span), None) is not None
+            self._loses = next(self._places.met(new.start, end, self._span), None) is not None
         if self.copies == "first":
             return new
         return range(start, end if self.copies == "every" else min(end, settled))
-
-    def _overlaid(self, start: int, data: bytes, now: range) -> bytes:
-        """Return `data`, of which the octets `now` are changed."""
-        octets = bytearray(data)
-        for place in self._places(now.start, now.stop, self._span):
-            for position in range(max(place, now.start), min(place + self._span, now.stop)):
-                at, number = position - start, position - place
-                octets[at] = octets[at] ^ self.xor[number] if self._flips else self._edit.inserted[number]
-        return bytes(octets)
-
-    def _places(self, start: int, end: int, span: int) -> Iterator[int]:
-        """Return the places at which a change of `span` octets meets the octets from `start` to `end`."""
-        yield from (place for place in self._at if place < end and place + span > start)
-        if self.every:
-            place = self._at[-1] + max(1, -((self._at[-1] + span - 1 - start) // self.every)) * self.every
-            yield from range(place, end, self.every)
