@@ -10,6 +10,8 @@ from mbtest.middlebox.forged import reset_for
 from mbtest.wire import Segment
 from middleboxes.nat import TranslateAddresses
 
+FORGOT = "forgot a mapping"
+
 
 class ForgetMappings(TranslateAddresses):
     """Forgets its mappings at the first segment that its aim hits, as a router does that restarts.
@@ -37,14 +39,14 @@ class ForgetMappings(TranslateAddresses):
     def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
         if not self._forgot:
             self._forgot = True
-            self._bindings.forget()
+            self._forget()
         return self.pass_by(segment, direction)
 
     def pass_by(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
         """Translate it all the same."""
         outward = direction is Direction.TO_SERVER
         if self.idle:
-            self._bindings.forget(self.now - self.idle)
+            self._forget(self.now - self.idle)
         if outward and self.unbound != "bind" and not segment.syn and not self._bindings.bound(*segment.flow):
             self.note(segment, "dropped it: no mapping")
             if self.unbound == "reset" and not segment.rst:
@@ -54,3 +56,7 @@ class ForgetMappings(TranslateAddresses):
         for one in passed:
             self._bindings.use(one.flow[0] if outward else segment.flow[1], self.now)
         return passed
+
+    def _forget(self, unused_since: int | None = None) -> None:
+        for _ in range(self._bindings.forget(unused_since)):
+            self.did(FORGOT)

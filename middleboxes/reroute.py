@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from mbtest.middlebox import Chain, Direction, Middlebox, Parameter, Timer
 from mbtest.wire import Address, Packet, Segment
 
+CHANGED, ON_NEW_WAY = "changed the way", "acted on the new way"
+
 
 class Reroute(Middlebox):
     """Leads through some boxes at first, and through others from the first segment on that its aim hits.
@@ -32,7 +34,9 @@ class Reroute(Middlebox):
         return frozenset[Address]().union(*(way.addresses for way in self._ways))
 
     def process(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
-        self._way = self._ways[1]
+        if self._way is not self._ways[1]:
+            self._way = self._ways[1]
+            self.did(CHANGED)
         return self.pass_by(segment, direction)
 
     def pass_by(self, segment: Segment, direction: Direction) -> Sequence[Segment]:
@@ -45,13 +49,20 @@ class Reroute(Middlebox):
 
     def _forward(self, packet: Packet, direction: Direction) -> Sequence[Any]:
         out = self._way.forward(packet, direction)
+        if self._way is self._ways[1] and (len(out) != 1 or out[0] is not packet):
+            self.did(ON_NEW_WAY)
         for one in out or (packet,):
             if words := self._way.comment(one):
                 self.note(one, words)
         return out
 
     def _later(self, way: Chain) -> Callable[[Packet, Direction], None]:
-        return lambda packet, direction: self.send(packet, direction, way.comment(packet) or "sent it on")
+        def deliver(packet: Packet, direction: Direction) -> None:
+            if way is self._ways[1]:
+                self.did(ON_NEW_WAY)
+            self.send(packet, direction, way.comment(packet) or "sent it on")
+
+        return deliver
 
 
 class _Clock:

@@ -12,6 +12,7 @@ from mbtest.testing import (
     MILLISECOND,
     MUST,
     Aim,
+    Did,
     Interfered,
     NoFalseData,
     Outcome,
@@ -21,7 +22,7 @@ from mbtest.testing import (
     Unharmed,
     case,
 )
-from middleboxes.forget_mappings import ForgetMappings
+from middleboxes.forget_mappings import FORGOT, ForgetMappings
 from middleboxes.nat import TranslateAddresses
 
 SURVIVES = "RFC8684-6/nat"
@@ -142,7 +143,7 @@ def test_translator_forgets_the_only_subflow(run: RunFixture) -> None:
     box = ForgetMappings(**run.value, aim=Aim(direction=run.direction, from_byte=64 * KIB))
     session = run(box, sends=256 * KIB, patience=3)
 
-    session.require(Interfered(ForgetMappings))
+    session.require(Did(ForgetMappings, FORGOT))
     session.expect(NoFalseData(), level=MUST)
     session.expect(Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS, Outcome.RESET, Outcome.STALLED, level=MUST)
 
@@ -160,7 +161,7 @@ def test_translator_forgets_one_of_two_subflows(run: RunFixture) -> None:
     aim = Aim(path=1, direction=run.direction, from_byte=64 * KIB)
     session = run(ForgetMappings(**run.value, aim=aim), sends=384 * KIB)
 
-    session.require(Interfered(ForgetMappings))
+    session.require(Did(ForgetMappings, FORGOT))
     session.expect(Unharmed())
     session.expect(Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS)
 
@@ -171,7 +172,7 @@ def test_translator_forgets_the_initial_subflow(run: RunFixture) -> None:
     box = ForgetMappings(**run.value, aim=Aim(path=0, direction=run.direction, from_byte=16 * KIB))
     session = run(box, sends=96 * KIB, backup=True, patience=15, endpoint={"client": ROUND_ROBIN})
 
-    session.require(Interfered(ForgetMappings))
+    session.require(Did(ForgetMappings, FORGOT))
     session.expect(Unharmed())
     session.expect(Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS)
 
@@ -182,6 +183,6 @@ def test_translator_forgets_an_idle_backup(run: RunFixture) -> None:
     box = ForgetMappings(idle=50 * MILLISECOND, unbound="drop", aim=Aim(path=1))
     session = run(box, sends=512 * KIB, backup=True)
 
-    session.require(Interfered(ForgetMappings))
+    session.require(Did(ForgetMappings, FORGOT))
     session.expect(Unharmed())
     session.expect(Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS)

@@ -11,6 +11,7 @@ from mbtest.testing import (
     SERVER,
     SHOULD,
     Aim,
+    Did,
     Fallback,
     FellBack,
     Interfered,
@@ -31,7 +32,7 @@ from middleboxes.coalesce import CoalesceSegments
 from middleboxes.drop import DropSegments
 from middleboxes.firewall import FilterByState
 from middleboxes.nat import TranslateAddresses
-from middleboxes.reroute import Reroute
+from middleboxes.reroute import CHANGED, ON_NEW_WAY, Reroute
 from middleboxes.rewrite_payload import RewritePayload
 from middleboxes.sequence import RewriteSequence
 from middleboxes.split import SplitSegments
@@ -64,7 +65,7 @@ def test_reroute_of_the_only_subflow(run: RunFixture) -> None:
     box = Reroute(after=(run.value,), aim=Aim(direction=run.direction, from_byte=64 * KIB))
     session = run(box, sends=256 * KIB, patience=3, sysctls=GIVE_UP)
 
-    session.require(Interfered(Reroute))
+    session.require(Did(Reroute, ON_NEW_WAY))
     session.expect(NoFalseData(), level=MUST)
     session.expect(Outcome.RESET, Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS)
 
@@ -82,7 +83,7 @@ def test_reroute_of_one_of_two_subflows(run: RunFixture) -> None:
     box = Reroute(after=(run.value,), aim=Aim(path=1, direction=run.direction, from_byte=64 * KIB))
     session = run(box, sends=384 * KIB)
 
-    session.require(Interfered(Reroute))
+    session.require(Did(Reroute, ON_NEW_WAY))
     session.expect(Unharmed())
     session.expect(Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS)
 
@@ -102,7 +103,7 @@ def test_reroute_onto_what_is_harmless(run: RunFixture) -> None:
     box = Reroute((ClampMss(600),), (run.value,), aim=Aim(direction=run.direction, from_byte=64 * KIB))
     session = run(box, sends=256 * KIB)
 
-    session.require(Interfered(Reroute))
+    session.require(Did(Reroute, ON_NEW_WAY))
     session.expect(Unharmed())
     session.expect(Outcome.MULTIPATH)
 
@@ -119,7 +120,7 @@ def test_reroute_onto_a_box_that_strips(run: RunFixture) -> None:
     box = Reroute(after=(StripOptions(),), aim=Aim(direction=run.direction, from_byte=64 * KIB))
     session = run(box, sends=256 * KIB, sysctls=GIVE_UP)
 
-    session.require(Interfered(Reroute))
+    session.require(Did(Reroute, ON_NEW_WAY))
     session.expect(NoFalseData(), level=MUST)
     session.expect(Outcome.RESET)
 
@@ -136,7 +137,7 @@ def test_reroute_of_one_of_two_onto_a_box_that_strips(run: RunFixture) -> None:
     box = Reroute(after=(StripOptions(),), aim=Aim(path=1, direction=run.direction, from_byte=64 * KIB))
     session = run(box, sends=384 * KIB)
 
-    session.require(Interfered(Reroute))
+    session.require(Did(Reroute, ON_NEW_WAY))
     session.expect(Unharmed())
     session.expect(Outcome.FEWER_SUBFLOWS, level=SHOULD)
 
@@ -156,7 +157,7 @@ def test_reroute_of_one_of_two_onto_a_box_that_rewrites(run: RunFixture) -> None
     )
     session = run(box, sends=512 * KIB)
 
-    session.require(Interfered(Reroute))
+    session.require(Did(Reroute, ON_NEW_WAY))
     session.expect(Unharmed())
     session.expect(Outcome.FEWER_SUBFLOWS)
 
@@ -167,7 +168,7 @@ def test_reroute_away_from_a_box_that_strips(run: RunFixture) -> None:
     box = Reroute((StripOptions(),), aim=Aim(direction=run.direction, from_byte=64 * KIB))
     session = run(box, sends=256 * KIB)
 
-    session.require(Interfered(Reroute))
+    session.require(Did(Reroute, CHANGED))
     session.expect(Unharmed())
     session.expect(FellBack(Fallback.IN_HANDSHAKE))
     session.expect(NoMptcpOptions(sender=CLIENT))

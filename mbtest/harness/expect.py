@@ -10,8 +10,9 @@ from mbtest.harness.near import how_near
 from mbtest.middlebox import Direction, Middlebox
 from mbtest.observe import Stage
 from mbtest.results import Evidence, Fallback, Outcome, Stream
-from mbtest.wire import Dss, MpCapable, MpFail, MptcpOption, TcpOption
+from mbtest.wire import Dss, MpCapable, MpFail, MptcpOption, MpTcprst, TcpOption
 from mbtest.wire.describe import one_line, option_words
+from mbtest.wire.mptcp import RESET_REASONS
 
 Role = Literal["client", "server"]
 HANDSHAKE = Stage.HANDSHAKE_ACK
@@ -93,6 +94,24 @@ class Interfered:
 
 
 @dataclasses.dataclass(frozen=True)
+class Did:
+    """A box of this class did what it is there for, in its own words, at least so many times.
+
+    For boxes that touch packets besides, as a translator does that forgets.
+    """
+
+    box: type[Middlebox]
+    what: str
+    at_least: int = 1
+
+    def ask(self, run: Judged) -> Answer:
+        """Count on all paths."""
+        times = sum(chain.did(self.box, self.what) for chain in run.session.chains.values())
+        expected = f"{self.box.__name__} {self.what}, {self.at_least} times at least"
+        return Answer(times >= self.at_least, expected, f"it did {times} times")
+
+
+@dataclasses.dataclass(frozen=True)
 class NoMptcpOptions:
     """A host sends no MPTCP option after a stage of the handshake (RFC 8684 §3.7)."""
 
@@ -128,6 +147,43 @@ class Sends:
         met = self.at_least <= len(found) and (self.at_most is None or len(found) <= self.at_most)
         evidence = tuple(Evidence(seen.frame, option_words(option)) for seen, option in found[:5])
         return Answer(met, expected, f"it sent {len(found)}", evidence, self.sender)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResetsWith:
+    """A host gives this reason on a RST, in MP_TCPRST (RFC 8684 §3.6).
+
+    path: on a subflow of this path. Other resets of the host may give another reason, or none.
+    """
+
+    host: Role
+    reason: int
+    path: str = ""
+
+    def ask(self, run: Judged) -> Answer:
+        """Look at every RST that the host sent, before any box touched it."""
+        resets = [
+            seen
+            for flow in run.session.observation.hosts[self.host].flows.values()
+            if self.path in ("", flow.path)
+            for seen in flow.sent.segments
+            if seen.segment.rst
+        ]
+        options = [seen.segment.option(MpTcprst) for seen in resets]
+        given = [option.reason for option in options if option is not None]
+        on = f" on {self.path}" if self.path else ""
+        expected = f"the {self.host} resets{on} with reason {reason_words(self.reason)}"
+        words = " and ".join(reason_words(reason) for reason in sorted(set(given)))
+        if not resets:
+            actual = "it sent no RST"
+        else:
+            actual = (
+                f"it sent {len(resets)}, with reason {words}"
+                if given
+                else f"it sent {len(resets)}, none with a reason"
+            )
+        evidence = tuple(Evidence(seen.frame, one_line(seen.segment)) for seen in resets[:5])
+        return Answer(self.reason in given, expected, actual, evidence, self.host)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -323,6 +379,11 @@ def sender_of(direction: Direction) -> Role:
 def receiver_of(direction: Direction) -> Role:
     """Return the host that receives the data of a direction."""
     return sender_of(direction.reverse)
+
+
+def reason_words(reason: int) -> str:
+    """Return a reason of MP_TCPRST with its name."""
+    return f"{reason}, {RESET_REASONS.get(reason, 'unknown')}"
 
 
 def _names(forms: tuple[type[TcpOption], ...]) -> str:

@@ -82,21 +82,23 @@ class Bindings:
         """Note that a packet passed through a binding."""
         self._used[outside] = now
 
-    def forget(self, unused_since: int | None = None) -> None:
-        """Forget the bindings that no packet used at or after a time; all where no time is given.
+    def forget(self, unused_since: int | None = None) -> int:
+        """Forget the bindings that no packet used at or after a time, and return how many those were.
 
-        Sequential ports go on where they were.
+        All are forgotten where no time is given. Sequential ports go on where they were.
         """
         kept = {
             outside: inside
             for outside, inside in self._inside.items()
             if unused_since is not None and self._used.get(outside, unused_since) >= unused_since
         }
-        if len(kept) < len(self._inside):
+        gone = len(self._inside) - len(kept)
+        if gone:
             self._inside = kept
             self._outside = {key: outside for key, outside in self._outside.items() if outside in kept}
             self._admitted = {pair for pair in self._admitted if pair[0] in kept}
             self._used = {outside: at for outside, at in self._used.items() if outside in kept}
+        return gone
 
     def _bind(self, key: tuple[Endpoint, bytes], address: Address) -> Endpoint | None:
         for port in self._candidates(port_of(key[0])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
@@ -121,6 +122,10 @@ class Chain:
         """Return how many packets the boxes of this class changed, split, withheld or sent."""
         return sum(slot.deeds for slot in self._slots if _is_a(slot.box, box))
 
+    def did(self, box: type[Middlebox] | str, what: str) -> int:
+        """Return how often the boxes of this class did what they count in these words."""
+        return sum(slot.counts[what] for slot in self._slots if _is_a(slot.box, box))
+
     def tally(self) -> list[tuple[Middlebox, int]]:
         """Return each box with the number of packets that it changed, split, withheld or sent."""
         return [(slot.box, slot.deeds) for slot in self._slots]
@@ -148,6 +153,8 @@ class _Slot:
         self.path = chain.path
         self.path_index = chain.index
         self.deeds = 0
+        self.counts: Counter[str] = Counter()
+        """What the box counts of itself, in its words."""
         self._way: Direction | None = None
         """The direction of the packet that the box has in hand; None while it has none."""
         self._ahead: list[Packet] = []
@@ -198,6 +205,9 @@ class _Slot:
 
     def note(self, packet: Packet, words: str) -> None:
         self._notes[id(packet)] = words
+
+    def did(self, what: str) -> None:
+        self.counts[what] += 1
 
     def step(self, packet: Packet, direction: Direction) -> Sequence[Packet]:
         """Return what the box makes of one packet."""

@@ -49,6 +49,9 @@ class Place(Protocol):
     def note(self, packet: Packet, words: str) -> None:
         """Say of a packet that enters or leaves this box what was done to it."""
 
+    def did(self, what: str) -> None:
+        """Count that the box did this."""
+
 
 @dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))
 @dataclasses.dataclass(eq=False)
@@ -152,6 +155,13 @@ class Middlebox:
     def note(self, packet: Packet, words: str) -> None:
         """Say of a packet that `process` takes or returns what was done to it, better than the record can."""
         self._place.note(packet, words)
+
+    def did(self, what: str) -> None:
+        """Count that the box did what it is there for, where the packets that it changes do not tell.
+
+        what: in a few words that a case asks for with `Did`: "forgot a mapping".
+        """
+        self._place.did(what)
 
     # -- for the harness --------------------------------------------------------------------------
 

@@ -8,12 +8,14 @@ from mbtest.harness.expect import (
     CapableAgain,
     Checksums,
     Counted,
+    Did,
     FellBack,
     Interfered,
     NoFalseData,
     NoMptcpOptions,
     NoSubflowOn,
     OneOf,
+    ResetsWith,
     Sends,
     Subflows,
     Unharmed,
@@ -25,6 +27,8 @@ from mbtest.middlebox import Aim, Direction, Kind, Middlebox
 from mbtest.results import Fallback, Outcome
 from mbtest.wire import RST, MpCapable, MpFail, MpJoin
 from middleboxes.drop import DropSegments
+from middleboxes.flip_bits import FlipBits
+from middleboxes.forget_mappings import FORGOT, ForgetMappings
 from middleboxes.portal import PAGE, CaptivePortal
 from middleboxes.rewrite_payload import RewritePayload
 from middleboxes.strip import StripOptions
@@ -140,6 +144,28 @@ def test_capable_again(fixture):
     capable = Aim(kinds=Kind.SYN, where=lambda segment: segment.option(MpCapable) is not None)
     trial = fixture()(DropSegments(aim=capable), client_sends=KIB, patience=10)
     assert ask(trial, CapableAgain(at_most=3), CapableAgain(at_most=1)) == [True, False]
+
+
+def test_a_translator_that_translates_has_not_forgotten(fixture):
+    expectation = Did(ForgetMappings, FORGOT)
+    never = fixture()(ForgetMappings(aim=Aim(from_byte=64 * KIB)), client_sends=KIB)
+    assert ask(never, expectation, Interfered(ForgetMappings)) == [False, True]
+    once = fixture()(ForgetMappings(aim=Aim(from_byte=100)), client_sends=KIB)
+    assert ask(once, expectation, Did(ForgetMappings, FORGOT, at_least=2)) == [True, False]
+    assert expectation.ask(never).actual == "it did 0 times"
+
+
+def test_reasons_of_resets(fixture):
+    box = FlipBits("hmac", aim=Aim(path=1, kinds=Kind.SYN_ACK))
+    trial = fixture(topology_name="dual-homed-client")(box, client_sends=64 * KIB)
+    assert ask(trial, ResetsWith("client", 1), ResetsWith("client", 1, path="c2-s1")) == [True] * 2
+    for wrong in (ResetsWith("client", 6), ResetsWith("client", 1, path="c1-s1"), ResetsWith("server", 1)):
+        assert not wrong.ask(trial).met
+    answer = ResetsWith("client", 6).ask(trial)
+    assert answer.expected == "the client resets with reason 6, middlebox interference"
+    assert "with reason 1, MPTCP-specific error" in answer.actual
+    assert answer.evidence
+    assert ResetsWith("server", 1).ask(trial).actual == "it sent no RST"
 
 
 def test_who_sends():

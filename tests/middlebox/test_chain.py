@@ -296,6 +296,18 @@ def test_notes_tell_of_a_packet_that_comes_or_goes() -> None:
     assert line.chain.comment(segment()) is None
 
 
+def test_a_box_counts_what_it_is_there_for_in_its_own_words() -> None:
+    def count(box: Middlebox, one: Segment, way: Direction) -> list[Segment]:
+        box.did("saw data" if one.payload_length else "saw none")
+        return [one]
+
+    line = Line(Doing(count), Doing())
+    for one in (segment(1, b"data"), segment(5, b"more"), segment(9)):
+        line.put(one)
+    assert [line.chain.did(Doing, what) for what in ("saw data", "saw none", "saw it all")] == [2, 1, 0]
+    assert line.chain.did("PassThrough", "saw data") == line.chain.deeds(Doing) == 0
+
+
 def test_without_a_record_a_chain_works_the_same_and_has_no_comments() -> None:
     line = Line(marked("a"))
     line.chain.record = None

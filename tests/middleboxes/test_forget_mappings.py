@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mbtest.errors import UsageError
 from mbtest.middlebox import SECOND, Aim, Middlebox
 from mbtest.wire import RST, SYN, Segment
-from middleboxes.forget_mappings import ForgetMappings
+from middleboxes.forget_mappings import FORGOT, ForgetMappings
 from middleboxes.nat import TranslateAddresses
 from tests.middlebox.bench import TO_CLIENT, TO_SERVER, Line, segment, segments, talk
 
@@ -30,6 +30,20 @@ def test_a_flow_that_goes_on_comes_from_another_port() -> None:
     (second,) = line.put(segment(5, b"more"))
     assert [one.source_port for one in (syn, first, second)] == [2000, 2001, 2001]
     assert line.put(answer(first), TO_CLIENT)
+
+
+def test_it_counts_the_mappings_that_it_forgot_and_no_translation() -> None:
+    line = Line(ForgetMappings(ports="random", idle=SECOND, aim=Aim(from_byte=8)))
+    line.put(segment(flags=SYN))
+    line.put(segment(1, b"data"))
+    assert (line.chain.did(ForgetMappings, FORGOT), line.chain.deeds(ForgetMappings)) == (0, 2)
+    line.put(segment(5, b"more"))
+    assert line.chain.did(ForgetMappings, FORGOT) == 0
+    line.put(segment(9, b"data"))
+    assert line.chain.did(ForgetMappings, FORGOT) == 1
+    line.wait(2 * SECOND)
+    line.put(segment(13, b"more"))
+    assert line.chain.did(ForgetMappings, FORGOT) == 2
 
 
 def test_a_port_that_is_preserved_comes_back() -> None:

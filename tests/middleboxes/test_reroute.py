@@ -12,7 +12,7 @@ from middleboxes.coalesce import CoalesceSegments
 from middleboxes.drop import DropSegments
 from middleboxes.firewall import FilterByState
 from middleboxes.nat import TranslateAddresses
-from middleboxes.reroute import Reroute
+from middleboxes.reroute import CHANGED, ON_NEW_WAY, Reroute
 from middleboxes.sequence import RewriteSequence
 from middleboxes.strip import StripOptions
 from tests.middlebox.bench import TO_CLIENT, Line, segment, segments, talk
@@ -28,6 +28,22 @@ def test_the_boxes_of_each_way_act_in_their_time() -> None:
     assert [one.seq for one in (first, second, third)] == [7, 1008, 1012]
     assert [one.option(MpCapable) is None for one in (first, second, third)] == [True, False, False]
     assert line.chain.comment(first) == "Reroute StripOptions removed MP_CAPABLE v1"
+
+
+def test_it_tells_the_change_from_what_is_done_on_either_way() -> None:
+    line = Line(Reroute((StripOptions(),), (CoalesceSegments(),), aim=Aim(from_byte=4)))
+
+    def counts() -> list[int]:
+        return [line.chain.did(Reroute, CHANGED), line.chain.did(Reroute, ON_NEW_WAY)]
+
+    line.put(segment(7, flags=SYN, options=[MpCapable()]))
+    line.put(segment(8, b"data"))
+    assert (line.chain.deeds(Reroute), counts()) == (1, [0, 0])
+    line.put(segment(12, b"more"))
+    line.put(segment(8, b"data"))
+    assert counts() == [1, 2]
+    assert line.wait(5 * MILLISECOND)
+    assert counts() == [1, 3]
 
 
 def test_ways_without_boxes_change_nothing() -> None:
