@@ -216,7 +216,10 @@ def _presets() -> list[dict[str, Any]]:
             "summary": found.description,
             "source": found.source,
             "boxes": [box.describe() for box in found.boxes],
-            "details": [*(box.describe() for box in found.boxes), f"source: {found.source}"],
+            "details": [
+                *(box.describe() for box in found.boxes),
+                *([f"source: {found.source}"] if found.source else ()),
+            ],
         }
         for found in presets()
     ]

@@ -10,9 +10,10 @@ import pytest
 from mbtest import content
 from mbtest.errors import UsageError
 from mbtest.harness.presets import load, preset, presets
-from mbtest.middlebox import Direction, Kind, Subflow
-from mbtest.wire import MpCapable, MpJoin
+from mbtest.middlebox import SECOND, Direction, Kind, Subflow
+from mbtest.wire import ACK, SYN, MpCapable, MpJoin
 from middleboxes.strip import StripOptions
+from tests.middlebox.bench import Line, segment, segments
 
 content.use()
 
@@ -28,6 +29,19 @@ def test_those_that_ship_can_be_made() -> None:
     assert len(found) >= 8
     assert all(one.boxes and one.description and one.source for one in found.values())
     assert [box.name for box in preset("home-router")] == ["TranslateAddresses", "ClampMss"]
+
+
+@pytest.mark.parametrize("way", list(Direction))
+def test_data_on_a_satellite_link_is_acknowledged_where_it_enters(way: Direction) -> None:
+    line = Line(*preset("satellite-link"))
+    line.put(segment(0, flags=SYN, direction=way), way)
+    line.wait(SECOND)
+    line.put(segment(99, flags=SYN | ACK, ack=1, direction=way.reverse, window=8192), way.reverse)
+    line.wait(SECOND)
+    line.put(segment(1, b"data", ack=100, direction=way), way)
+    last = line.out[-1]
+    assert last[1] is way.reverse, "the data is still on its way"
+    assert [int(one.ack) for one in segments([last])] == [5]
 
 
 def test_parameters_and_aims_are_read(tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ def test_other_segments_pass_as_they_are(one: Segment) -> None:
     assert Line(ClampMss(1200)).put(one)[0] is one
 
 
+def test_a_link_leaves_less_room_behind_the_longer_header() -> None:
+    line = Line(ClampMss(mtu=1492))
+    for version, announced, left in ((4, 1460, 1452), (6, 1440, 1432)):
+        syn = segment(flags=SYN, options=[MaximumSegmentSize(announced)], version=version)
+        (out,) = line.put(syn)
+        assert out.option(MaximumSegmentSize) == MaximumSegmentSize(left)
+
+
 def test_a_size_that_no_host_can_work_with_is_refused() -> None:
     with pytest.raises(UsageError, match="size=10 is out of range; give 88 to 65535 octets"):
         ClampMss(10)
