@@ -6,12 +6,15 @@ from mbtest.testing import (
     CLIENT,
     KIB,
     MAY,
+    MUST,
     Aim,
     Counted,
+    Interfered,
     Kind,
     NoMptcpOptions,
     Outcome,
     RunFixture,
+    Sends,
     Unharmed,
     Workload,
     case,
@@ -47,6 +50,27 @@ def test_syns_with_capable_were_dropped_before(run: RunFixture) -> None:
         DropSegments(aim=carries), workload=Workload(client_sends=16 * KIB, rehearsals=1), patience=10
     )
 
+    session.require(Interfered(DropSegments))
     session.expect(Outcome.FELL_BACK)
     session.expect(NoMptcpOptions(CLIENT))
     session.expect(Counted(CLIENT, "MPTcpExtMPCapableSYNTXDisabled"))
+
+
+@case(
+    "handshake.every-syn-dropped-before", requires="RFC8684-6/syn-with-capable-dropped", level=MAY, waits=12
+)
+def test_every_syn_was_dropped_before(run: RunFixture) -> None:
+    """SYNs with and without MP_CAPABLE were dropped for a while, once before: MP_CAPABLE is tried again.
+
+    That tells nothing of MP_CAPABLE: the path was down. Four of them are dropped, the last one without.
+    """
+    session = run(
+        DropSegments(aim=Aim(kinds=Kind.SYN, until_nth=5)),
+        workload=Workload(client_sends=16 * KIB, rehearsals=1),
+        patience=10,
+    )
+
+    session.require(Interfered(DropSegments, at_least=4))
+    session.expect(Sends(CLIENT, MpCapable))
+    session.expect(Outcome.MULTIPATH)
+    session.expect(Unharmed(), level=MUST)
