@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from mbtest.testing import (
     BOTH_WAYS,
+    CLIENT,
     KIB,
     MILLISECOND,
     MUST,
     SHOULD,
+    TO_CLIENT,
+    TO_SERVER,
     Aim,
     Interfered,
     Kind,
@@ -15,13 +18,15 @@ from mbtest.testing import (
     NoFalseData,
     Outcome,
     RunFixture,
+    Sends,
     Subflow,
     Subflows,
     Trial,
     Unharmed,
+    Workload,
     case,
 )
-from mbtest.wire import Dss, MpJoinAck, Segment
+from mbtest.wire import Dss, MpJoinAck, MpJoinSyn, Segment
 from middleboxes.delay import DelaySegments
 from middleboxes.drop import DropSegments
 from middleboxes.duplicate import DuplicateSegments
@@ -150,34 +155,38 @@ def test_several_joins_are_disturbed_at_once(run: RunFixture) -> None:
 # -- Races ---------------------------------------------------------------------------------------------------
 
 
-def raced(session: Trial, box: type[Middlebox]) -> None:
-    """Whichever comes first, no octet is lost or misplaced."""
-    session.require(Interfered(box))
-    session.expect(NoFalseData(), level=MUST)
-    session.expect(Unharmed(), level=MUST)
+def raced(session: Trial, delay: int) -> None:
+    """There was a join, late if it was to be; whichever comes first, the stream is whole."""
+    session.require(Sends(CLIENT, MpJoinSyn))
+    if delay:
+        session.require(Interfered(DelaySegments))
+    session.expect(Unharmed())
 
 
-def late_join(delay: int) -> DelaySegments:
-    """Return a box that has joins wait."""
-    return DelaySegments(delay * MILLISECOND, aim=Aim(path=1, kinds=Kind.SYN | Kind.SYN_ACK))
+def late_join(delay: int) -> list[Middlebox]:
+    """Return what has joins wait so many milliseconds."""
+    aim = Aim(path=1, kinds=Kind.SYN | Kind.SYN_ACK)
+    return [DelaySegments(delay * MILLISECOND, aim=aim)] if delay else []
 
 
 @case(
     "race.join-{}-ms-late-and-fallback",
     each={"0": 0, "1": 1, "5": 5, "50": 50},
     requires=("RFC8684-3.7/data-acked-without-data-ack", "RFC8684-3.7/fallback-keeps-data"),
-    directions=BOTH_WAYS,
+    directions=(TO_CLIENT,),
     topology=TWO_PATHS,
     waits=4,
 )
 def test_a_fallback_races_with_a_join(run: RunFixture) -> None:
-    """The first subflow loses its options after the handshake, while a join is {} ms late."""
-    kinds = Kind.DATA | Kind.PURE_ACK | Kind.FIN
-    boxes = [StripOptions(aim=Aim(path=0, kinds=kinds)), late_join(run.value)]
-    session = run(boxes, sends=128 * KIB)
+    """What the client sends on the first subflow loses its options, while a join is {} ms late.
+
+    What the server sends keeps them: the client knows that the server speaks MPTCP, and joins.
+    """
+    aim = Aim(path=0, direction=TO_SERVER, kinds=Kind.DATA | Kind.PURE_ACK | Kind.FIN)
+    session = run([StripOptions(aim=aim), *late_join(run.value)], sends=128 * KIB)
 
     session.require(Interfered(StripOptions))
-    session.expect(Unharmed())
+    raced(session, run.value)
     session.expect(Outcome.FELL_BACK, Outcome.FEWER_SUBFLOWS)
 
 
@@ -191,12 +200,19 @@ def test_a_fallback_races_with_a_join(run: RunFixture) -> None:
     waits=4,
 )
 def test_a_checksum_failure_races_with_a_join(run: RunFixture) -> None:
-    """The first data fails its checksum, while a join is {} ms late."""
-    boxes = [RewritePayload(at=500, aim=Aim(path=0, direction=run.direction)), late_join(run.value)]
-    session = run(boxes, sends=128 * KIB)
+    """The second piece of data fails its checksum, while a join is {} ms late.
+
+    The first piece is answered, with a DSS: the client joins just as it has, or sends, the second.
+    """
+    box = RewritePayload(at=5_000, aim=Aim(path=0, direction=run.direction))
+    sizes = {"client_sends": 128 * KIB, "server_sends": 128 * KIB}
+    session = run(
+        [box, *late_join(run.value)],
+        workload=Workload(shape="rounds", rounds=32, wait_for_joins=False, **sizes),
+    )
 
     session.require(Interfered(RewritePayload))
-    session.expect(Unharmed())
+    raced(session, run.value)
     session.expect(Outcome.FELL_BACK, Outcome.FEWER_SUBFLOWS, Outcome.MULTIPATH)
 
 
