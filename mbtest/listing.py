@@ -67,7 +67,11 @@ def _cases() -> list[dict[str, Any]]:
             "directions": [direction.value for direction in case.directions],
             "checksums": case.checksums,
             "topology": case.topology,
-            "details": [f"{case.level}: {', '.join(case.requirements)}"] if case.requirements else [],
+            "lessons": case.lessons,
+            "details": [
+                *([f"{case.level}: {', '.join(case.requirements)}"] if case.requirements else ()),
+                *([f"lesson: {', '.join(case.lessons)}"] if case.lessons else ()),
+            ],
         }
         for case in cases().values()
     ]

@@ -26,6 +26,12 @@ BOTH_WAYS = (TO_SERVER, TO_CLIENT)
 Place = Literal["first", "last", ""]
 """When a case runs: before all others, or after them, as what shows that nothing else is amiss does."""
 
+_THREAD = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?#[0-9]+")
+_WRITTEN = {
+    "syn-ack": "SYN/ACK", "syns": "SYNs", "syn": "SYN", "acks": "ACKs", "ack": "ACK", "fin": "FIN",
+    "hmac": "HMAC", "mss": "MSS", "sack": "SACK", "nat": "NAT", "dscp": "DSCP", "ecn": "ECN", "ttl": "TTL",
+}  # fmt: skip
+_ABBREVIATIONS = re.compile(rf"\b({'|'.join(_WRITTEN)})\b")
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)+")
 
 
@@ -49,6 +55,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     waits: float
     """Seconds of kernel timers that the case waits for, or that it takes, about; the longest start first."""
     place: Place = ""
+    lessons: tuple[str, ...] = ()
+    """Public threads that tell of what this case stands for, as `mptcp_net-next#544`."""
     value: Any = None
     """Of a member of a family: that in which it differs from the others."""
 
@@ -65,18 +73,29 @@ def case(
     needs: Sequence[Capability] = (Capability.MPTCP,),
     waits: float = 0.0,
     place: Place = "",
+    lesson: str | Sequence[str] = (),
     each: Mapping[str, Any] | None = None,
+    reads: Mapping[str, str] | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a test function to be a case. Raises UsageError for a bad identifier, no docstring, no `run`.
 
     requires: requirement ids, as `RFC8684-3.7/syn-option-lost`. Of families, directions and checksums
     (DSS checksums off, on) each is met in a run at least; all combinations are runs where they are asked for.
+    lesson: public threads, as `mptcp_net-next#544`, on a defect that the case would have found.
     each: makes a family of cases that differ in one value. Its names take the place of `{}` in the
     identifier, and in the docstring with blanks for hyphens; the value is `run.value`.
+    reads: what stands in the docstring for some of these names instead.
     """
+    told = reads or {}
     if each is not None and (not each or "{}" not in identifier):
         raise UsageError(f"case {identifier!r}: a family has members, and {{}} where their names go")
+    lessons = (lesson,) if isinstance(lesson, str) else tuple(lesson)
+    for thread in lessons:
+        if not _THREAD.fullmatch(thread):
+            raise UsageError(f"case {identifier!r}: lesson {thread!r} is no thread: 'mptcp_net-next#544'")
     members = {"": None} if each is None else each
+    if strange := set(told) - set(members):
+        raise UsageError(f"case {identifier!r}: reads has {', '.join(sorted(strange))}, which is no member")
     for name in members:
         if not _ID.fullmatch(identifier.replace("{}", name)):
             raise UsageError(
@@ -99,7 +118,7 @@ def case(
         found = tuple(
             Case(
                 id=identifier.replace("{}", name),
-                title=title.replace("{}", name.replace("-", " ")),
+                title=_sentence(title.replace("{}", told.get(name) or spoken(name))),
                 topic=topic,
                 requirements=(requires,) if isinstance(requires, str) else tuple(requires),
                 level=level,
@@ -110,6 +129,7 @@ def case(
                 needs=frozenset(needs),
                 waits=waits,
                 place=place,
+                lessons=lessons,
                 value=value,
             )
             for name, value in members.items()
@@ -118,6 +138,15 @@ def case(
         return function
 
     return declare
+
+
+def spoken(name: str) -> str:
+    """Return a name as it stands in a sentence: blanks for hyphens, abbreviations as they are written."""
+    return _ABBREVIATIONS.sub(lambda found: _WRITTEN[found[0]], name).replace("-", " ")
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def cases_of(function: Any) -> tuple[Case, ...]:

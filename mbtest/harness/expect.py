@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from mbtest.harness.judge import Judged, arrival, difference, way
 from mbtest.harness.near import how_near
 from mbtest.middlebox import Direction, Middlebox
+from mbtest.network.topology import ROLES
 from mbtest.observe import Stage
 from mbtest.results import Evidence, Fallback, Outcome, Stream
 from mbtest.wire import Dss, MpCapable, MpFail, MptcpOption, MpTcprst, TcpOption
@@ -151,12 +152,12 @@ class Sends:
 
 @dataclasses.dataclass(frozen=True)
 class ResetsWith:
-    """A host gives this reason on a RST, in MP_TCPRST (RFC 8684 §3.6).
+    """A host, or either, gives this reason on a RST, in MP_TCPRST (RFC 8684 §3.6).
 
     path: on a subflow of this path. Other resets of the host may give another reason, or none.
     """
 
-    host: Role
+    host: Role | Literal["either host"]
     reason: int
     path: str = ""
 
@@ -164,7 +165,9 @@ class ResetsWith:
         """Look at every RST that the host sent, before any box touched it."""
         resets = [
             seen
-            for flow in run.session.observation.hosts[self.host].flows.values()
+            for role, host in run.session.observation.hosts.items()
+            if self.host in (role, "either host")
+            for flow in host.flows.values()
             if self.path in ("", flow.path)
             for seen in flow.sent.segments
             if seen.segment.rst
@@ -172,7 +175,8 @@ class ResetsWith:
         options = [seen.segment.option(MpTcprst) for seen in resets]
         given = [option.reason for option in options if option is not None]
         on = f" on {self.path}" if self.path else ""
-        expected = f"the {self.host} resets{on} with reason {reason_words(self.reason)}"
+        name = f"the {self.host}" if self.host in ROLES else self.host
+        expected = f"{name} resets{on} with reason {reason_words(self.reason)}"
         words = " and ".join(reason_words(reason) for reason in sorted(set(given)))
         if not resets:
             actual = "it sent no RST"
@@ -183,7 +187,8 @@ class ResetsWith:
                 else f"it sent {len(resets)}, none with a reason"
             )
         evidence = tuple(Evidence(seen.frame, one_line(seen.segment)) for seen in resets[:5])
-        return Answer(self.reason in given, expected, actual, evidence, self.host)
+        who = self.host if self.host in ROLES else ""
+        return Answer(self.reason in given, expected, actual, evidence, who)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,20 +287,23 @@ class Checksums:
 
 @dataclasses.dataclass(frozen=True)
 class Counted:
-    """A counter of a host's kernel moved by at least so much; not asked of a stack that has none."""
+    """A counter of a host's kernel moved by at least, and at most, so much; not asked of a stack without."""
 
     host: Role
     counter: str
     at_least: int = 1
+    at_most: int | None = None
 
     def ask(self, run: Judged) -> Answer:
         """Look at what the stack handed over."""
         state = run.session.stacks[self.host]
         value = state.counters.get(self.counter, 0)
-        expected = f"{self.counter} of the {self.host} moves by at least {self.at_least}"
+        most = "" if self.at_most is None else f" and at most {self.at_most}"
+        expected = f"{self.counter} of the {self.host} moves by at least {self.at_least}{most}"
         if self.counter not in state.knows:
             return Answer(True, expected, f"{state.name} has no such counter")
-        return Answer(value >= self.at_least, expected, f"it moved by {value}")
+        met = self.at_least <= value and (self.at_most is None or value <= self.at_most)
+        return Answer(met, expected, f"it moved by {value}")
 
 
 @dataclasses.dataclass(frozen=True)

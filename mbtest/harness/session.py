@@ -55,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     limit: float
     """Seconds after which the run ends in any case."""
     sysctls: Mapping[str, str]
+    """By name, of both hosts, or of one with its role before it: `server:net.mptcp.checksum_enabled`."""
     backup: bool
     network: Backend = "namespaces"
     endpoint: Mapping[Role, Mapping[str, object]] = {}
@@ -258,8 +259,16 @@ def settings(plan: Plan, role: Role) -> Settings:
         subflows=plan.subflows,
         backup=plan.backup,
         endpoint=plan.endpoint.get(role, {}),
-        sysctls=plan.sysctls,
+        sysctls=_sysctls(plan.sysctls, role),
     )
+
+
+def _sysctls(said: Mapping[str, str], role: Role) -> dict[str, str]:
+    """Return the sysctls of a host: those of both, and on top of them its own."""
+    own = {
+        name.removeprefix(f"{role}:"): value for name, value in said.items() if name.startswith(f"{role}:")
+    }
+    return {name: value for name, value in said.items() if ":" not in name} | own
 
 
 def _run_applications(

@@ -29,6 +29,19 @@ def test_what_a_decorator_says():
     assert found.level is Level.SHOULD
 
 
+def test_a_case_names_the_threads_that_it_stands_for():
+    assert declared(lesson="mptcp_net-next#544").lessons == ("mptcp_net-next#544",)
+    found = declared(lesson=("mptcp_net-next#544", "multipath-tcp/mptcp#420"))
+    assert found.lessons == ("mptcp_net-next#544", "multipath-tcp/mptcp#420")
+    assert declared().lessons == ()
+
+
+@pytest.mark.parametrize("thread", ["544", "#544", "mptcp_net-next", "mptcp_net-next#", "a b#1"])
+def test_a_lesson_is_a_thread(thread):
+    with pytest.raises(UsageError, match="is no thread: 'mptcp_net-next#544'"):
+        declared(lesson=thread)
+
+
 @pytest.mark.parametrize(
     "identifier", ["claim", "Topic.claim", "topic.", "topic.a_b", "topic claim", "", "a..b"]
 )
@@ -59,10 +72,24 @@ def test_a_family_has_a_case_for_each_value():
     assert [one.id for one in found] == ["flip.key", "flip.data-ack"]
     assert [one.title for one in found] == [
         "A bit of the key is flipped.",
-        "A bit of the data ack is flipped.",
+        "A bit of the data ACK is flipped.",
     ]
     assert [one.value for one in found] == [1, 2]
     assert {one.requirements for one in found} == {("RFC8684-3.1/x",)}
+
+
+def test_names_of_members_read_as_english():
+    names = {"syn-ack": 1, "third-ack": 2, "rest": 3, "stack-of-syns": 4}
+
+    @case("flip.{}", each=names, reads={"rest": "all else"}, requires="RFC8684-3.1/x")
+    def test_flip(run):
+        """{} is lost."""
+
+    assert [one.title for one in cases_of(test_flip)] == [
+        "SYN/ACK is lost.", "Third ACK is lost.", "All else is lost.", "Stack of SYNs is lost.",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="reads has other, which is no member"):
+        case("flip.{}", each=names, reads={"other": "it"})
 
 
 @pytest.mark.parametrize(

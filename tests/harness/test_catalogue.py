@@ -6,6 +6,8 @@ from typing import Any
 
 from mbtest import content
 from mbtest.harness.catalogue import cases, coverage
+from mbtest.harness.requirements import requirements
+from mbtest.results import Level
 
 content.use()
 
@@ -41,6 +43,14 @@ def test_a_case_that_names_no_requirement_is_refused_with_its_place(own: Any) ->
             "mbtest: testcases/test_mine.py: test_it: no requirement 'RFC8684-3.7/syn-optoin-lost' "
             "in testcases/requirements.toml; did you mean 'RFC8684-3.7/syn-option-lost'?\n"
         )
+
+
+def test_no_case_asks_for_more_than_what_it_cites() -> None:
+    known = requirements()
+    strict = list(Level)  # MUST, SHOULD, MAY
+    for case in cases().values():
+        most = min(strict.index(known[name].level) for name in case.requirements)
+        assert strict.index(case.level) >= most, f"{case.id}: {case.level}, {case.requirements}"
 
 
 def test_coverage_has_each_case_at_each_of_its_requirements() -> None:

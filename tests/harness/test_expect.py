@@ -62,6 +62,8 @@ def test_undisturbed(fixture):
     assert ask(trial, Sends("client", MpCapable, at_most=1), CapableAgain(at_most=3)) == [False] * 2
     assert ask(trial, Counted("client", "MPTcpExtMPCapableSYNTX")) == [True]
     assert ask(trial, Counted("client", "MPTcpExtMPFailTx")) == [False]
+    assert ask(trial, Counted("client", "MPTcpExtMPFailTx", at_least=0, at_most=0)) == [True]
+    assert ask(trial, Counted("client", "MPTcpExtMPCapableSYNTX", at_most=0)) == [False]
 
 
 def test_fallback_in_the_handshake(fixture):
@@ -158,7 +160,8 @@ def test_a_translator_that_translates_has_not_forgotten(fixture):
 def test_reasons_of_resets(fixture):
     box = FlipBits("hmac", aim=Aim(path=1, kinds=Kind.SYN_ACK))
     trial = fixture(topology_name="dual-homed-client")(box, client_sends=64 * KIB)
-    assert ask(trial, ResetsWith("client", 1), ResetsWith("client", 1, path="c2-s1")) == [True] * 2
+    either = ResetsWith("either host", 1)
+    assert ask(trial, ResetsWith("client", 1), ResetsWith("client", 1, path="c2-s1"), either) == [True] * 3
     for wrong in (ResetsWith("client", 6), ResetsWith("client", 1, path="c1-s1"), ResetsWith("server", 1)):
         assert not wrong.ask(trial).met
     answer = ResetsWith("client", 6).ask(trial)

@@ -140,6 +140,14 @@ def test_clients_join_and_servers_announce(fixture: Make) -> None:
     assert client.sysctls == {"net.ipv4.tcp_sack": "1"}
 
 
+def test_a_sysctl_may_be_one_hosts_alone(fixture: Make) -> None:
+    said = {"net.ipv4.tcp_sack": "1", "server:net.ipv4.tcp_sack": "0", "client:net.ipv4.tcp_ecn": "0"}
+    session = fixture()(sysctls=said).session
+    client, server = (settings(session.plan, role).sysctls for role in ("client", "server"))
+    assert client == {"net.ipv4.tcp_sack": "1", "net.ipv4.tcp_ecn": "0"}
+    assert server == {"net.ipv4.tcp_sack": "0"}
+
+
 def test_a_mixed_run_is_joined_over_ipv6(fixture: Make) -> None:
     session = fixture(topology_name="dual-homed-client", family="mixed")(client_sends=64 * KIB).session
     views = session.observation.client.flows.values()
