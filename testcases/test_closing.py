@@ -207,6 +207,12 @@ def test_a_connection_of_two_subflows_is_aborted(run: RunFixture) -> None:
 
 @case(
     "close.fast-{}",
+    reads={
+        "lost-once": "MP_FASTCLOSE is lost once",
+        "stripped": "MP_FASTCLOSE is stripped",
+        "duplicated": "MP_FASTCLOSE comes twice",
+        "answer-lost": "the answer to MP_FASTCLOSE is lost",
+    },
     each={
         "lost-once": lambda way: DropSegments(aim=Aim(direction=way, where=fast_close, nth=1)),
         "stripped": lambda way: StripOptions(MpFastclose, aim=Aim(direction=way)),
@@ -219,7 +225,7 @@ def test_a_connection_of_two_subflows_is_aborted(run: RunFixture) -> None:
     waits=5,
 )
 def test_fast_close_is_disturbed(run: RunFixture) -> None:
-    """MP_FASTCLOSE is {}: when the peer's application is told.
+    """{}: it is open whether, and when, the peer's application is told.
 
     On an ACK it is sent again (SHOULD), on a RST it is not, and a subflow that is gone does not end the
     connection: the RFC has no time after which its application has to know.

@@ -6,6 +6,8 @@ from mbtest.testing import (
     BOTH_WAYS,
     KIB,
     MILLISECOND,
+    MUST,
+    SHOULD,
     Aim,
     Interfered,
     NoFalseData,
@@ -39,7 +41,9 @@ def survived(session: Trial) -> None:
 def degraded(session: Trial) -> None:
     """Regular TCP or a reset; no octet is misplaced, and the application knows where it stands."""
     session.require(Interfered(CoalesceSegments))
-    session.expect(NoFalseData())
+    session.expect(NoFalseData(), level=MUST)
+    # An end of the stream that comes too early is no stall: data is lost, and nobody is told.
+    session.expect(Outcome.MULTIPATH, Outcome.FELL_BACK, Outcome.RESET, Outcome.STALLED, level=MUST)
     # §3.3.2: a sender keeps what is not Data ACKed, for the connection's liveness; a silent end is none.
     session.expect(OneOf(Outcome.MULTIPATH, Outcome.FELL_BACK, Outcome.RESET))
 
@@ -58,21 +62,35 @@ def test_merged_with_both_sets_of_options(run: RunFixture) -> None:
     degraded(run([SMALL, box], sends=48 * KIB))
 
 
-@case("coalesce.first-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True), waits=5)
+@case(
+    "coalesce.first-options",
+    level=SHOULD,
+    requires=UNMAPPED,
+    directions=BOTH_WAYS,
+    checksums=(False, True),
+    waits=5,
+)
 def test_merged_with_the_first_options(run: RunFixture) -> None:
     """Three segments become one with the first mapping: data without a mapping must not be misplaced."""
     box = CoalesceSegments(options="first", flush_on_push=False, delay=HOLD, aim=Aim(direction=run.direction))
     degraded(run([SMALL, box], sends=MANY))
 
 
-@case("coalesce.last-options", requires=UNMAPPED, directions=BOTH_WAYS, checksums=(False, True), waits=5)
+@case(
+    "coalesce.last-options",
+    level=SHOULD,
+    requires=UNMAPPED,
+    directions=BOTH_WAYS,
+    checksums=(False, True),
+    waits=5,
+)
 def test_merged_with_the_last_options(run: RunFixture) -> None:
     """Three segments become one with the last mapping: data before it must not be misplaced."""
     box = CoalesceSegments(options="last", flush_on_push=False, delay=HOLD, aim=Aim(direction=run.direction))
     degraded(run([SMALL, box], sends=MANY))
 
 
-@case("coalesce.later-data", requires=UNMAPPED, directions=BOTH_WAYS, waits=5)
+@case("coalesce.later-data", level=SHOULD, requires=UNMAPPED, directions=BOTH_WAYS, waits=5)
 def test_merged_from_the_middle_on(run: RunFixture) -> None:
     """From 32 KiB on segments are merged, the first mapping kept: reset or regular TCP, nothing misplaced."""
     aim = Aim(direction=run.direction, from_byte=32 * KIB)
@@ -80,7 +98,14 @@ def test_merged_from_the_middle_on(run: RunFixture) -> None:
     degraded(run([SMALL, box], sends=128 * KIB))
 
 
-@case("coalesce.joined-subflow", requires=UNMAPPED, directions=BOTH_WAYS, topology="slow-first-path", waits=2)
+@case(
+    "coalesce.joined-subflow",
+    level=SHOULD,
+    requires=UNMAPPED,
+    directions=BOTH_WAYS,
+    topology="slow-first-path",
+    waits=2,
+)
 def test_merged_on_the_joined_subflow(run: RunFixture) -> None:
     """The joined subflow's segments are merged with the first mapping: it may go, the stream stays whole."""
     box = CoalesceSegments(
@@ -89,5 +114,5 @@ def test_merged_on_the_joined_subflow(run: RunFixture) -> None:
     session = run([SMALL, box], sends=512 * KIB)
 
     session.require(Interfered(CoalesceSegments))
-    session.expect(Unharmed())
+    session.expect(Unharmed(), level=MUST)
     session.expect(OneOf(Outcome.MULTIPATH, Outcome.FEWER_SUBFLOWS))

@@ -9,24 +9,30 @@ from mbtest.testing import (
     BOTH_WAYS,
     KIB,
     MAY,
+    MUST,
+    SERVER,
     SHOULD,
     Aim,
     Counted,
     Interfered,
+    Kind,
     NoFalseData,
     OneOf,
     Outcome,
     RunFixture,
+    Unharmed,
     Workload,
     case,
 )
-from mbtest.wire import Dss
+from mbtest.wire import Dss, MpCapable
 from middleboxes.flip_bits import FlipBits
 from middleboxes.rewrite_payload import RewritePayload
+from middleboxes.strip import StripOptions
 
 
 @case(
     "counters.mapping-inside-a-mapping",
+    lesson="mptcp_net-next#501",
     requires="RFC8684-3.7/no-checksum-no-detection",
     directions=BOTH_WAYS,
     level=MAY,
@@ -60,3 +66,16 @@ def test_a_mapping_of_other_octets(run: RunFixture) -> None:
     session.expect(NoFalseData())
     session.expect(OneOf(Outcome.FELL_BACK, Outcome.RESET))
     session.expect(Counted(run.receiver, "MPTcpExtDSSNoMatchTCP"), level=MAY)
+
+
+@case(
+    "counters.regular-syn", lesson="mptcp_net-next#449", requires="RFC8684-3.7/syn-option-lost", level=SHOULD
+)
+def test_a_listener_gets_a_regular_syn(run: RunFixture) -> None:
+    """A SYN arrives without MP_CAPABLE: regular TCP, which counts as no fallback at the third ACK."""
+    session = run(StripOptions(MpCapable, aim=Aim(kinds=Kind.SYN)), sends=4 * KIB)
+
+    session.require(Interfered(StripOptions))
+    session.expect(Outcome.FELL_BACK)
+    session.expect(Unharmed(), level=MUST)
+    session.expect(Counted(SERVER, "MPTcpExtMPCapableFallbackACK", at_least=0, at_most=0), level=MAY)

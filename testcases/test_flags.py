@@ -14,6 +14,7 @@ from mbtest.testing import (
     SERVER,
     SHOULD,
     Aim,
+    Checksums,
     Fallback,
     FellBack,
     Interfered,
@@ -55,7 +56,7 @@ def became_tcp(session: Trial, first: Role | None = None) -> None:
     """Both hosts go on as regular TCP, and every octet is in its place. first: who alone can know that."""
     session.require(Interfered(FlipBits))
     session.expect(Outcome.FELL_BACK, who=first)
-    session.expect(Unharmed(), who=first)
+    session.expect(Unharmed(), who=first, level=MUST)
 
 
 def became_tcp_at_once(session: Trial) -> None:
@@ -127,6 +128,27 @@ def test_flag_a_set(run: RunFixture) -> None:
 def test_flag_a_cleared(run: RunFixture) -> None:
     """Both hosts ask for checksums, a box clears flag A on the {}: they agree or part, and harm nothing."""
     went_on(run(flip("flags", CHECKSUM_REQUIRED, run.value), sends=48 * KIB), Outcome.RESET)
+
+
+@case(
+    "flags.checksum-asked-by-{}",
+    each={"client": CLIENT, "server": SERVER},
+    requires=("RFC8684-3.1/checksum-if-either", "RFC8684-3.3.1/checksum-when-negotiated"),
+    lesson="mptcp_net-next#134",
+    directions=BOTH_WAYS,
+)
+def test_one_host_asks_for_checksums(run: RunFixture) -> None:
+    """The {} alone asks for checksums: every mapping of either host has one."""
+    session = run(
+        client_sends=32 * KIB,
+        server_sends=32 * KIB,
+        sysctls={f"{run.value}:net.mptcp.checksum_enabled": "1"},
+        endpoint={run.value: {"checksum": True}},
+    )
+
+    session.expect(Checksums(used=True))
+    session.expect(Outcome.MULTIPATH)
+    session.expect(Unharmed())
 
 
 @case("flags.extensibility-on-{}", requires="RFC8684-3.1/flag-b-unknown", families=("v6",), each=SYNS)
@@ -207,6 +229,7 @@ def test_flag_c_cleared(run: RunFixture) -> None:
 
 @case(
     "flags.algorithm-{}-offered",
+    reads={"d": "D", "e": "E", "f": "F", "g": "G"},
     requires=("RFC8684-3.1/one-algorithm-chosen", "RFC8684-3.1/no-common-algorithm"),
     level=MAY,
     families=("v4",),
@@ -253,7 +276,13 @@ def test_unknown_algorithm(run: RunFixture) -> None:
 # -- Keys -----------------------------------
 
 
-@case("flags.key-on-syn-ack", requires="RFC8684-3.1/wrong-echoed-key", families=("v4",), directions=BOTH_WAYS)
+@case(
+    "flags.key-on-syn-ack",
+    level=SHOULD,
+    requires="RFC8684-3.1/wrong-echoed-key",
+    families=("v4",),
+    directions=BOTH_WAYS,
+)
 def test_key_flipped_on_the_syn_ack(run: RunFixture) -> None:
     """A bit of the listener's key is flipped on the SYN/ACK: another comes back, and MPTCP ends there."""
     became_tcp(run(flip("sender_key", 1 << 32, Kind.SYN_ACK), sends=48 * KIB), SERVER)
@@ -261,6 +290,7 @@ def test_key_flipped_on_the_syn_ack(run: RunFixture) -> None:
 
 @case(
     "flags.echoed-key-on-third-ack",
+    level=SHOULD,
     requires="RFC8684-3.1/wrong-echoed-key",
     families=("v6",),
     directions=BOTH_WAYS,

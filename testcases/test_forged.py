@@ -29,6 +29,7 @@ LIVES_ON = "RFC8684-3.3.3/all-subflows-gone"
 SOFT = "RFC9293-3.9.2.2/soft-error-survived"
 BLIND = "RFC9293-3.10.7.4/blind-reset-refused"
 TO = {"to-client": "client", "to-server": "server", "to-both": "both"}
+THEM = {"to-client": "to the client", "to-server": "to the server", "to-both": "to both hosts"}
 ROUND_ROBIN = {"scheduler": "round-robin"}
 """A server that opens no subflows may ask for no backup: its client uses both subflows then."""
 GIVE_UP = {"net.mptcp.close_timeout": "1"}
@@ -47,22 +48,28 @@ def went_on(session: Trial, box: type[ForgeEnd | ForgeErrors]) -> None:
 
 @case(
     "forged.rst-initial-{}",
+    reads=THEM,
     each=TO,
     requires=SUBFLOW_ONLY,
     directions=BOTH_WAYS,
     topology="dual-homed-client",
 )
 def test_reset_of_the_initial_subflow(run: RunFixture) -> None:
-    """The initial subflow gets a forged RST {}: the backup carries on, and nothing is lost."""
+    """The initial subflow gets a forged RST, {}: the backup carries on, and nothing is lost."""
     box = ForgeEnd(to=run.value, aim=Aim(path=0, direction=run.direction, from_byte=16 * KIB))
     went_on(run(box, sends=96 * KIB, backup=True, patience=15, endpoint={"client": ROUND_ROBIN}), ForgeEnd)
 
 
 @case(
-    "forged.rst-joined-{}", each=TO, requires=SUBFLOW_ONLY, directions=BOTH_WAYS, topology="slow-first-path"
+    "forged.rst-joined-{}",
+    reads=THEM,
+    each=TO,
+    requires=SUBFLOW_ONLY,
+    directions=BOTH_WAYS,
+    topology="slow-first-path",
 )
 def test_reset_of_the_joined_subflow(run: RunFixture) -> None:
-    """The joined subflow, which carries most, gets a forged RST {}: the initial one carries on."""
+    """The joined subflow, which carries most, gets a forged RST, {}: the initial one carries on."""
     box = ForgeEnd(to=run.value, aim=Aim(path=1, direction=run.direction, from_byte=64 * KIB))
     went_on(run(box, sends=384 * KIB), ForgeEnd)
 
@@ -77,9 +84,9 @@ def test_reset_before_the_join_arrives(run: RunFixture) -> None:
     went_on(run([reset, late], sends=64 * KIB), ForgeEnd)
 
 
-@case("forged.rst-only-{}", each=TO, requires=LIVES_ON, level=MAY, directions=BOTH_WAYS, waits=3)
+@case("forged.rst-only-{}", reads=THEM, each=TO, requires=LIVES_ON, level=MAY, directions=BOTH_WAYS, waits=3)
 def test_reset_of_the_only_subflow(run: RunFixture) -> None:
-    """The only subflow gets a forged RST {}: a new one, or an error for the application after a while."""
+    """The only subflow gets a forged RST, {}: a new one, or an error for the application after a while."""
     box = ForgeEnd(to=run.value, aim=Aim(direction=run.direction, from_byte=64 * KIB))
     session = run(box, sends=256 * KIB, patience=3, sysctls=GIVE_UP)
 
@@ -90,12 +97,18 @@ def test_reset_of_the_only_subflow(run: RunFixture) -> None:
 
 @case(
     "forged.rst-{}",
+    reads={
+        "just-before": "just before the one expected",
+        "just-behind": "just behind the one expected",
+        "within-the-window": "elsewhere in the window",
+        "far-outside": "far outside of the window",
+    },
     each={"just-before": -1, "just-behind": 1, "within-the-window": 20_000, "far-outside": 2**30},
     requires=BLIND,
     directions=BOTH_WAYS,
 )
 def test_reset_with_another_number(run: RunFixture) -> None:
-    """A forged RST whose number lies {} of the one expected changes nothing."""
+    """A forged RST whose number lies {} changes nothing."""
     box = ForgeEnd(shift=run.value, aim=Aim(direction=run.direction, from_byte=64 * KIB))
     session = run(box, sends=256 * KIB)
 
@@ -121,6 +134,7 @@ def test_reset_that_a_neighbour_asks_about(run: RunFixture) -> None:
 
 @case(
     "forged.fin-initial-{}",
+    reads=THEM,
     each=TO,
     requires=FIN_ONLY,
     directions=BOTH_WAYS,
@@ -128,7 +142,7 @@ def test_reset_that_a_neighbour_asks_about(run: RunFixture) -> None:
     waits=3,
 )
 def test_end_of_the_initial_subflow(run: RunFixture) -> None:
-    """The initial subflow gets a forged FIN {}, and is cut off: the backup carries on to the DATA_FIN."""
+    """The initial subflow gets a forged FIN, {}, and is cut off: the backup carries on to the DATA_FIN."""
     aim = Aim(path=0, direction=run.direction, from_byte=16 * KIB)
     box = ForgeEnd("fin", run.value, later="drop", aim=aim)
     went_on(run(box, sends=96 * KIB, backup=True, patience=15, endpoint={"client": ROUND_ROBIN}), ForgeEnd)
@@ -136,6 +150,7 @@ def test_end_of_the_initial_subflow(run: RunFixture) -> None:
 
 @case(
     "forged.fin-joined-{}",
+    reads=THEM,
     each=TO,
     requires=FIN_ONLY,
     directions=BOTH_WAYS,
@@ -143,14 +158,14 @@ def test_end_of_the_initial_subflow(run: RunFixture) -> None:
     waits=3,
 )
 def test_end_of_the_joined_subflow(run: RunFixture) -> None:
-    """The joined subflow gets a forged FIN {}, and goes on otherwise: the stream goes on, and whole."""
+    """The joined subflow gets a forged FIN, {}, and goes on otherwise: the stream goes on, and whole."""
     box = ForgeEnd("fin", run.value, aim=Aim(path=1, direction=run.direction, from_byte=64 * KIB))
     went_on(run(box, sends=384 * KIB), ForgeEnd)
 
 
-@case("forged.fin-only-{}", each=TO, requires=FIN_ONLY, directions=BOTH_WAYS, waits=3)
+@case("forged.fin-only-{}", reads=THEM, each=TO, requires=FIN_ONLY, directions=BOTH_WAYS, waits=3)
 def test_end_of_the_only_subflow(run: RunFixture) -> None:
-    """The only subflow gets a forged FIN {}: no application may take that for the end of the stream."""
+    """The only subflow gets a forged FIN, {}: no application may take that for the end of the stream."""
     box = ForgeEnd("fin", run.value, aim=Aim(direction=run.direction, from_byte=64 * KIB))
     session = run(box, sends=256 * KIB, patience=3, sysctls=GIVE_UP)
 

@@ -9,6 +9,7 @@ from mbtest.testing import (
     CLIENT,
     KIB,
     MAY,
+    MUST,
     SERVER,
     SHOULD,
     TO_CLIENT,
@@ -98,9 +99,16 @@ def ended(session: Trial, box: type[Middlebox]) -> None:
 # -- What gateways do ---------------------------------------------------------------------------------------
 
 
-@case("ftp.{}", each=FTP, requires=FAILS, families=("v4",), checksums=(True,))
+@case(
+    "ftp.{}",
+    reads={"port": "PORT", "extended-port": "EPRT", "passive": "answer to PASV"},
+    each=FTP,
+    requires=FAILS,
+    families=("v4",),
+    checksums=(True,),
+)
 def test_ftp_gateway(run: RunFixture) -> None:
-    """A gateway makes the address longer in FTP's {}: MP_FAIL, infinite mapping, regular TCP."""
+    """A gateway makes the address in FTP's {} longer: MP_FAIL, infinite mapping, regular TCP."""
     direction, line = run.value
     session = run(TranslateFtp(), workload=dialogue(direction, line))
 
@@ -158,6 +166,12 @@ def test_http_header_inserted_without_checksums(run: RunFixture) -> None:
 
 @case(
     "gateway.{}",
+    reads={
+        "front": "puts a line in front of the stream",
+        "cut-at-the-start": "cuts out the first octets",
+        "cut-of-whole-segments": "cuts out whole segments",
+        "page-replaced": "puts a shorter page in place of another",
+    },
     each={
         "front": RewritePayload(at=0, put=b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n", cut=0),
         "cut-at-the-start": RewritePayload(at=0, put=b"", cut=16),
@@ -170,7 +184,7 @@ def test_http_header_inserted_without_checksums(run: RunFixture) -> None:
     waits=5,
 )
 def test_data_put_in_or_cut_out(run: RunFixture) -> None:
-    """A gateway puts octets in, or cuts them out ({}): MP_FAIL, infinite mapping, regular TCP."""
+    """A gateway {}: MP_FAIL, infinite mapping, regular TCP."""
     session = run(run.value, sends=SIZE)
 
     became_tcp(session, RewritePayload, TO_SERVER)
@@ -178,6 +192,11 @@ def test_data_put_in_or_cut_out(run: RunFixture) -> None:
 
 @case(
     "gateway.joined-subflow-{}",
+    reads={
+        "front": "a line is put in front of the data",
+        "cut-at-the-start": "the first octets are cut out",
+        "cut-later": "later octets are cut out",
+    },
     each={
         "front": {"at": 0, "put": b"PROXY TCP4 192.0.2.1\r\n", "cut": 0},
         "cut-at-the-start": {"at": 0, "put": b"", "cut": 16},
@@ -189,7 +208,7 @@ def test_data_put_in_or_cut_out(run: RunFixture) -> None:
     topology="slow-first-path",
 )
 def test_data_put_in_or_cut_out_on_the_joined_subflow(run: RunFixture) -> None:
-    """On the joined subflow octets are put in or cut out ({}): it is reset, the other brings the data."""
+    """On the joined subflow {}: it is reset, the other brings the data."""
     box = RewritePayload(**run.value, aim=Aim(path=1, direction=run.direction))
     session = run(box, sends=384 * KIB)
 
@@ -210,6 +229,10 @@ def went_elsewhere(run: RunFixture, session: Trial) -> None:
 
 @case(
     "once.{}",
+    reads={
+        "first-copy": "in its first copy only",
+        "copy-after-a-loss": "only in the copy that follows a loss",
+    },
     each={"first-copy": "first", "copy-after-a-loss": "resent"},
     requires=FAILS,
     families=("v4",),
@@ -218,7 +241,7 @@ def went_elsewhere(run: RunFixture, session: Trial) -> None:
     waits=5,
 )
 def test_an_octet_is_changed_once(run: RunFixture) -> None:
-    """An octet is changed in its {} alone: MP_FAIL, infinite mapping, regular TCP."""
+    """An octet is changed {}: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=40 * KIB, copies=run.value, aim=Aim(direction=run.direction))
     session = run(box, workload=talk(run.direction, b""))
 
@@ -226,7 +249,7 @@ def test_an_octet_is_changed_once(run: RunFixture) -> None:
 
 
 @case(
-    "once.later-copies", requires="RFC8684-3.3.1/first-copy-delivered", directions=BOTH_WAYS,
+    "once.later-copies", level=SHOULD, requires="RFC8684-3.3.1/first-copy-delivered", directions=BOTH_WAYS,
     checksums=(False, True),
 )  # fmt: skip
 def test_later_copies_are_changed(run: RunFixture) -> None:
@@ -236,13 +259,14 @@ def test_later_copies_are_changed(run: RunFixture) -> None:
     session = run(boxes if run.direction is TO_SERVER else boxes[::-1], sends=96 * KIB)
 
     session.require(Interfered(RewritePayload))
-    session.expect(NoFalseData())
-    session.expect(Unharmed())
+    session.expect(NoFalseData(), level=MUST)
+    session.expect(Unharmed(), level=MUST)
     session.expect(Outcome.MULTIPATH)
 
 
 @case(
     "once.first-copy-on-the-first-path",
+    lesson=("mptcp_net-next#265", "mptcp_net-next#491"),
     requires=RESETS,
     directions=BOTH_WAYS,
     checksums=(True,),
@@ -256,6 +280,10 @@ def test_an_octet_is_changed_once_on_the_first_of_two_paths(run: RunFixture) -> 
 
 @case(
     "once.{}-on-the-joined-subflow",
+    reads={
+        "first-copy": "in its first copy only",
+        "copy-after-a-loss": "only in the copy that follows a loss",
+    },
     each={"first-copy": "first", "copy-after-a-loss": "resent"},
     requires=RESETS,
     directions=BOTH_WAYS,
@@ -263,6 +291,6 @@ def test_an_octet_is_changed_once_on_the_first_of_two_paths(run: RunFixture) -> 
     topology="slow-first-path",
 )
 def test_an_octet_is_changed_once_on_the_joined_subflow(run: RunFixture) -> None:
-    """On the joined subflow an octet is changed in its {} alone: it is reset, the other carries on."""
+    """On the joined subflow an octet is changed {}: it is reset, the other carries on."""
     box = RewritePayload(at=1000, copies=run.value, aim=Aim(path=1, direction=run.direction))
     went_elsewhere(run, run(box, sends=384 * KIB))

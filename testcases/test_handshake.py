@@ -8,6 +8,7 @@ from mbtest.testing import (
     BOTH_WAYS,
     CLIENT,
     KIB,
+    MUST,
     SERVER,
     SHOULD,
     TO_CLIENT,
@@ -29,6 +30,8 @@ from mbtest.wire import MpCapable
 from middleboxes.drop import DropSegments
 from middleboxes.strip import StripOptions
 
+SILENT = "RFC8684-3.7/no-options-after-fallback"
+
 Manner = Literal["delete", "nop", "end-of-list"]
 
 
@@ -37,9 +40,9 @@ def fell_back_in_the_handshake(session: Trial) -> None:
     session.require(Interfered(StripOptions))
     session.expect(Outcome.FELL_BACK)
     session.expect(FellBack(Fallback.IN_HANDSHAKE))
-    session.expect(Unharmed())
-    session.expect(NoMptcpOptions(CLIENT, after=Stage.SYN_ACK))
-    session.expect(NoMptcpOptions(SERVER, after=Stage.SYN_ACK))
+    session.expect(Unharmed(), level=MUST)
+    session.expect(NoMptcpOptions(CLIENT, after=Stage.SYN_ACK), level=MUST, requirement=SILENT)
+    session.expect(NoMptcpOptions(SERVER, after=Stage.SYN_ACK), level=MUST, requirement=SILENT)
 
 
 def strip_syn(manner: Manner) -> StripOptions:
@@ -54,6 +57,7 @@ def strip_syn_ack(manner: Manner) -> StripOptions:
 
 @case(
     "handshake.syn-deleted",
+    level=SHOULD,
     requires="RFC8684-3.7/syn-option-lost",
     directions=BOTH_WAYS,
     checksums=(False, True),
@@ -63,13 +67,13 @@ def test_mp_capable_deleted_from_syn(run: RunFixture) -> None:
     fell_back_in_the_handshake(run(strip_syn("delete"), sends=48 * KIB))
 
 
-@case("handshake.syn-nop", requires="RFC8684-3.7/syn-option-lost", directions=BOTH_WAYS)
+@case("handshake.syn-nop", level=SHOULD, requires="RFC8684-3.7/syn-option-lost", directions=BOTH_WAYS)
 def test_mp_capable_overwritten_on_syn(run: RunFixture) -> None:
     """MP_CAPABLE is overwritten with NOPs on the SYN: regular TCP, as if it had been deleted."""
     fell_back_in_the_handshake(run(strip_syn("nop"), sends=48 * KIB))
 
 
-@case("handshake.syn-end-of-list", requires="RFC8684-3.7/syn-option-lost", directions=BOTH_WAYS)
+@case("handshake.syn-end-of-list", level=SHOULD, requires="RFC8684-3.7/syn-option-lost", directions=BOTH_WAYS)
 def test_mp_capable_becomes_end_of_list_on_syn(run: RunFixture) -> None:
     """MP_CAPABLE becomes End of Option List on the SYN: regular TCP, whatever stood behind it."""
     fell_back_in_the_handshake(run(strip_syn("end-of-list"), sends=48 * KIB))
@@ -98,7 +102,7 @@ def test_mp_capable_becomes_end_of_list_on_syn_ack(run: RunFixture) -> None:
     fell_back_in_the_handshake(run(strip_syn_ack("end-of-list"), sends=48 * KIB))
 
 
-@case("handshake.syns-deleted", requires="RFC8684-3.7/syn-option-lost", directions=BOTH_WAYS)
+@case("handshake.syns-deleted", level=SHOULD, requires="RFC8684-3.7/syn-option-lost", directions=BOTH_WAYS)
 def test_mp_capable_deleted_from_both_syns(run: RunFixture) -> None:
     """A scrubbing firewall deletes MP_CAPABLE from every SYN: regular TCP for both."""
     fell_back_in_the_handshake(
@@ -129,7 +133,12 @@ def test_mp_capable_passes_on_syns_only(run: RunFixture) -> None:
     session.expect(Unharmed())
 
 
-@case("handshake.third-ack-lost", requires="RFC8684-3.1/capable-on-first-data", checksums=(False, True))
+@case(
+    "handshake.third-ack-lost",
+    lesson="mptcp_net-next#205",
+    requires="RFC8684-3.1/capable-on-first-data",
+    checksums=(False, True),
+)
 def test_third_ack_is_lost(run: RunFixture) -> None:
     """The third ACK is lost: the first data repeats MP_CAPABLE with the keys, and the connection is MPTCP."""
     session = run(DropSegments(aim=Aim(kinds=Kind.THIRD_ACK)), client_sends=48 * KIB)
@@ -139,7 +148,13 @@ def test_third_ack_is_lost(run: RunFixture) -> None:
     session.expect(Unharmed())
 
 
-@case("handshake.capable-syn-dropped", requires="RFC8684-6/syn-with-capable-dropped", level=SHOULD, waits=3)
+@case(
+    "handshake.capable-syn-dropped",
+    lesson="mptcp_net-next#477",
+    requires="RFC8684-6/syn-with-capable-dropped",
+    level=SHOULD,
+    waits=3,
+)
 def test_syns_with_mp_capable_are_dropped(run: RunFixture) -> None:
     """SYNs with MP_CAPABLE are dropped: the client tries again without, and the transfer takes place."""
     box = DropSegments(aim=Aim(kinds=Kind.SYN, where=lambda segment: segment.option(MpCapable) is not None))

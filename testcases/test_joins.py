@@ -17,6 +17,7 @@ from mbtest.testing import (
     Middlebox,
     NoFalseData,
     Outcome,
+    ResetsWith,
     RunFixture,
     Sends,
     Subflow,
@@ -107,6 +108,13 @@ def test_every_join_is_dropped(run: RunFixture) -> None:
 
 @case(
     "join.{}-altered",
+    reads={
+        "token": "token of a join",
+        "nonce-of-the-syn": "nonce of a join's SYN",
+        "nonce-of-the-syn-ack": "nonce of a join's SYN/ACK",
+        "hmac-of-the-syn-ack": "HMAC of a join's SYN/ACK",
+        "hmac-of-the-third-ack": "HMAC of a join's third ACK",
+    },
     each={
         "token": FlipBits("token", aim=Aim(path=1)),
         "nonce-of-the-syn": FlipBits("nonce", aim=Aim(path=1, kinds=Kind.SYN)),
@@ -124,16 +132,24 @@ def test_every_join_is_dropped(run: RunFixture) -> None:
     waits=2,
 )
 def test_a_join_that_is_not_authentic(run: RunFixture) -> None:
-    """The {} of a join is altered: the subflow is reset, and the connection goes on."""
+    """The {} is altered: the subflow is reset, and the connection goes on."""
     session = run(run.value, sends=256 * KIB)
 
     session.require(Interfered(FlipBits))
     session.expect(Outcome.FEWER_SUBFLOWS)
     session.expect(Unharmed())
+    if run.value.field != "token":
+        reason = "RFC8684-3.2/join-failure-reason"
+        session.expect(ResetsWith("either host", 1), level=SHOULD, requirement=reason)
 
 
 @case(
     "join.several-{}",
+    reads={
+        "syns-lost": "their first SYNs lost",
+        "acks-lost": "their third ACKs lost",
+        "steps-overtaken": "their steps overtaken",
+    },
     each={
         "syns-lost": DropSegments(aim=Aim(subflow=Subflow.JOINED, kinds=Kind.SYN, until_nth=3)),
         "acks-lost": DropSegments(aim=Aim(where=third_ack, until_nth=3)),
@@ -163,6 +179,11 @@ def raced(session: Trial, delay: int) -> None:
     session.expect(Unharmed())
 
 
+AHEAD = 20
+"""Milliseconds that a failure has ahead of a join."""
+LATE = {"0": "a join is under way"} | {ms: f"a join is {ms} ms late" for ms in ("1", "5", "50")}
+
+
 def late_join(delay: int) -> list[Middlebox]:
     """Return what has joins wait so many milliseconds."""
     aim = Aim(path=1, kinds=Kind.SYN | Kind.SYN_ACK)
@@ -171,6 +192,8 @@ def late_join(delay: int) -> list[Middlebox]:
 
 @case(
     "race.join-{}-ms-late-and-fallback",
+    reads=LATE,
+    lesson=("mptcp_net-next#555", "mptcp_net-next#570"),
     each={"0": 0, "1": 1, "5": 5, "50": 50},
     requires=("RFC8684-3.7/data-acked-without-data-ack", "RFC8684-3.7/fallback-keeps-data"),
     directions=(TO_CLIENT,),
@@ -178,7 +201,7 @@ def late_join(delay: int) -> list[Middlebox]:
     waits=4,
 )
 def test_a_fallback_races_with_a_join(run: RunFixture) -> None:
-    """What the client sends on the first subflow loses its options, while a join is {} ms late.
+    """What the client sends on the first subflow loses its options, while {}.
 
     What the server sends keeps them: the client knows that the server speaks MPTCP, and joins.
     """
@@ -192,6 +215,8 @@ def test_a_fallback_races_with_a_join(run: RunFixture) -> None:
 
 @case(
     "race.join-{}-ms-late-and-failure",
+    reads=LATE,
+    lesson=("mptcp_net-next#555", "mptcp_net-next#570"),
     each={"0": 0, "1": 1, "5": 5, "50": 50},
     requires=("RFC8684-3.7/mp-fail", "RFC8684-3.7/mp-fail-rst"),
     directions=BOTH_WAYS,
@@ -200,19 +225,22 @@ def test_a_fallback_races_with_a_join(run: RunFixture) -> None:
     waits=4,
 )
 def test_a_checksum_failure_races_with_a_join(run: RunFixture) -> None:
-    """The second piece of data fails its checksum, while a join is {} ms late.
+    """The second piece of data fails its checksum, while {}.
 
-    The first piece is answered, with a DSS: the client joins just as it has, or sends, the second.
+    The first piece is answered, with a DSS: the client joins as the second goes out. The join's way takes
+    20 ms besides, so that the failure comes first however slow a machine is.
     """
     box = RewritePayload(at=5_000, aim=Aim(path=0, direction=run.direction))
-    sizes = {"client_sends": 128 * KIB, "server_sends": 128 * KIB}
+    late = AHEAD + run.value
     session = run(
-        [box, *late_join(run.value)],
-        workload=Workload(shape="rounds", rounds=32, wait_for_joins=False, **sizes),
+        [box, *late_join(late)],
+        workload=Workload(
+            shape="rounds", rounds=32, client_sends=128 * KIB, server_sends=128 * KIB, wait_for_joins=False
+        ),
     )
 
     session.require(Interfered(RewritePayload))
-    raced(session, run.value)
+    raced(session, late)
     session.expect(Outcome.FELL_BACK, Outcome.FEWER_SUBFLOWS, Outcome.MULTIPATH)
 
 
@@ -233,6 +261,10 @@ def test_the_connection_closes_during_a_join(run: RunFixture) -> None:
 
 @case(
     "race.fallback-and-close-{}",
+    reads={
+        "without-options": "all of it still arrives",
+        "of-a-small-stream": "a small one, too, arrives whole",
+    },
     each={"without-options": (Kind.DATA, None), "of-a-small-stream": (Kind.DATA | Kind.FIN, 200)},
     requires=("RFC8684-3.7/first-data-without-dss", "RFC8684-3.7/fallback-keeps-data"),
     directions=BOTH_WAYS,
@@ -240,7 +272,7 @@ def test_the_connection_closes_during_a_join(run: RunFixture) -> None:
     waits=4,
 )
 def test_a_fallback_races_with_the_close(run: RunFixture) -> None:
-    """All data is written and the stream ended before the sender learns of the fallback: {}."""
+    """The stream is written and ended before its sender learns of the fallback: {}."""
     kinds, size = run.value
     session = run(StripOptions(aim=Aim(kinds=kinds, direction=run.direction)), sends=size or 20 * KIB)
 

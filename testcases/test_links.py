@@ -6,6 +6,8 @@ from mbtest.testing import (
     BOTH_WAYS,
     KIB,
     MILLISECOND,
+    MUST,
+    SHOULD,
     TO_CLIENT,
     Aim,
     Interfered,
@@ -22,6 +24,7 @@ from middleboxes.link import FailLink
 MOVED = ("RFC8684-3.3.6/moved-off-failed-subflow", "RFC8684-3.3/one-stream")
 TAKES_OVER = "RFC8684-3.3.8/backup-takes-over"
 RETRANSMITTED = "RFC9293-3.8.1/lost-data-retransmitted"
+TOWARD = {"to-server": "toward the server", "to-client": "toward the client"}
 FAILED = {"both-ways": "both", "to-server": "to_server", "to-client": "to_client"}
 OUTAGE = 300 * MILLISECOND
 ROUND_ROBIN = {"scheduler": "round-robin"}
@@ -43,7 +46,7 @@ def ends_stream(segment: Segment) -> bool:
     return dss is not None and dss.data_fin
 
 
-@case("link.returns-{}", each=FAILED, requires=RETRANSMITTED, directions=BOTH_WAYS, waits=1)
+@case("link.returns-{}", reads=TOWARD, each=FAILED, requires=RETRANSMITTED, directions=BOTH_WAYS, waits=1)
 def test_the_only_link_fails_and_returns(run: RunFixture) -> None:
     """The only link fails {} for 300 ms: what was lost is sent again, and the connection stays MPTCP."""
     aim = Aim(direction=run.direction, from_byte=64 * KIB)
@@ -55,6 +58,7 @@ def test_the_only_link_fails_and_returns(run: RunFixture) -> None:
 
 @case(
     "link.first-of-two-{}",
+    reads=TOWARD,
     each=FAILED,
     requires=MOVED,
     directions=BOTH_WAYS,
@@ -69,6 +73,7 @@ def test_the_link_of_the_initial_subflow_fails(run: RunFixture) -> None:
 
 @case(
     "link.second-of-two-{}",
+    reads=TOWARD,
     each=FAILED,
     requires=MOVED,
     directions=BOTH_WAYS,
@@ -107,6 +112,7 @@ def test_a_link_fails_within_the_handshake_of_a_join(run: RunFixture) -> None:
 
 @case(
     "link.backup-{}",
+    reads=TOWARD,
     each=FAILED,
     requires=(TAKES_OVER, *MOVED),
     directions=BOTH_WAYS,
@@ -121,6 +127,7 @@ def test_a_backup_takes_over(run: RunFixture) -> None:
 
 @case(
     "link.backup-fails",
+    level=SHOULD,
     requires="RFC8684-3.3.8/backup-respected",
     directions=BOTH_WAYS,
     topology="dual-homed-client",
@@ -131,7 +138,7 @@ def test_the_link_of_a_backup_fails(run: RunFixture) -> None:
     session = run(FailLink(aim=aim), sends=256 * KIB, backup=True)
 
     session.require(Interfered(FailLink))
-    session.expect(Unharmed())
+    session.expect(Unharmed(), level=MUST)
 
 
 @case(

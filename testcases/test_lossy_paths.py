@@ -37,6 +37,15 @@ TRAFFIC = Kind.DATA | Kind.PURE_ACK
 """All but handshakes and ends, which cases of their own are about."""
 ROUND_TRIP = DelaySegments(5 * MILLISECOND)
 """Where a run depends on some time passing."""
+TOLD = {
+    "loss": "segments are lost at random",
+    "burst-loss": "segments are lost in bursts",
+    "reordering": "segments change places",
+    "copies": "segments come twice",
+    "late-copies": "segments come a second time later on",
+    "jumping-delay": "the delay jumps",
+    "overtaking": "segments overtake others when the delay falls",
+}
 TROUBLES = {
     "loss": [LoseAtRandom(0.04, aim=Aim(kinds=TRAFFIC))],
     "burst-loss": [LoseInBursts(0.06, 3, aim=Aim(kinds=TRAFFIC))],
@@ -55,15 +64,31 @@ def survived(session: Trial, box: type[Middlebox]) -> None:
     session.expect(Unharmed())
 
 
-@case("lossy.{}", requires=REPAIRED, directions=BOTH_WAYS, checksums=(False, True), waits=1, each=TROUBLES)
+@case(
+    "lossy.{}",
+    reads=TOLD,
+    requires=REPAIRED,
+    directions=BOTH_WAYS,
+    checksums=(False, True),
+    waits=1,
+    each=TROUBLES,
+)
 def test_troubled_path(run: RunFixture) -> None:
-    """The only path has {}: MPTCP to the end."""
+    """On the only path {}: MPTCP to the end."""
     survived(run(run.value, sends=384 * KIB, patience=PATIENCE), type(run.value[0]))
 
 
-@case("lossy.{}-on-all", requires=AGAIN, directions=BOTH_WAYS, topology=TWO_PATHS, waits=1, each=TROUBLES)
+@case(
+    "lossy.{}-on-all",
+    reads=TOLD,
+    requires=AGAIN,
+    directions=BOTH_WAYS,
+    topology=TWO_PATHS,
+    waits=1,
+    each=TROUBLES,
+)
 def test_troubled_paths(run: RunFixture) -> None:
-    """Both paths have {}: both subflows are used to the end."""
+    """On both paths {}: both subflows are used to the end."""
     survived(run(run.value, sends=384 * KIB, patience=PATIENCE), type(run.value[0]))
 
 
@@ -97,6 +122,7 @@ def test_delay_of_the_joined_path_is_beyond_the_timeout(run: RunFixture) -> None
 
 @case(
     "lossy.{}",
+    reads={"deep-queue": "a deep queue", "shallow-queue": "a shallow queue", "policer": "a policer"},
     requires=REPAIRED,
     directions=BOTH_WAYS,
     waits=1,
@@ -107,7 +133,7 @@ def test_delay_of_the_joined_path_is_beyond_the_timeout(run: RunFixture) -> None
     },
 )
 def test_limited_rate(run: RunFixture) -> None:
-    """The path is as slow as a {} makes it: MPTCP to the end."""
+    """{} makes the path slow: MPTCP to the end."""
     survived(run(run.value, sends=512 * KIB, patience=PATIENCE), LimitRate)
 
 
@@ -130,6 +156,7 @@ def along(run: RunFixture, *boxes: Middlebox) -> list[Middlebox]:
 
 @case(
     "lossy.split-{}",
+    reads={"options-on-all": "options on each piece", "options-on-first": "options on the first piece"},
     requires=("RFC8684-6/segmentation", "RFC8684-6/some-mappings-lost"),
     directions=BOTH_WAYS,
     checksums=(False, True),
@@ -137,7 +164,7 @@ def along(run: RunFixture, *boxes: Middlebox) -> list[Middlebox]:
     each={"options-on-all": "all", "options-on-first": "first"},
 )
 def test_pieces_lost(run: RunFixture) -> None:
-    """Segments are split, {}, and some pieces lost: they are sent again, and MPTCP goes on."""
+    """Segments are split with the {}, and some pieces lost: they are sent again, and MPTCP goes on."""
     split = SplitSegments(500, options=run.value, lost="mptcp", aim=Aim(direction=run.direction))
     lost = LoseAtRandom(0.02, aim=Aim(kinds=Kind.DATA, direction=run.direction))
     session = run(along(run, split, lost), sends=256 * KIB, patience=PATIENCE)

@@ -9,6 +9,7 @@ from mbtest.testing import (
     BOTH_WAYS,
     KIB,
     MAY,
+    MIB,
     MILLISECOND,
     MUST,
     Aim,
@@ -128,6 +129,12 @@ def test_translators_in_a_row_on_both_paths(run: RunFixture) -> None:
 
     survived(session)
     session.expect(Subflows(at_least=1))
+
+
+@case("bulk.nat", requires=SURVIVES, families=("v4",), directions=BOTH_WAYS, checksums=(False, True), waits=3)
+def test_ten_mebibytes_behind_a_translator(run: RunFixture) -> None:
+    """Ten MiB pass a translator: MPTCP to the end, octet by octet."""
+    survived(run(TranslateAddresses(ports="random"), sends=10 * MIB, limit=120))
 
 
 @case(

@@ -142,6 +142,11 @@ def test_syns_with_mp_capable_are_reset(run: RunFixture) -> None:
 
 @case(
     "options.join-{}",
+    reads={
+        "dropped": "SYNs with MP_JOIN are dropped",
+        "reset": "SYNs with MP_JOIN are answered by RST",
+        "dropped-after-syns": "after the SYNs what carries MPTCP's options is dropped",
+    },
     requires="RFC8684-6/join-syn-dropped",
     families=("v6",),
     topology=SECOND_PATH,
@@ -153,7 +158,7 @@ def test_syns_with_mp_capable_are_reset(run: RunFixture) -> None:
     },
 )
 def test_joins_are_rejected(run: RunFixture) -> None:
-    """What carries MPTCP's options is {} on the second path: it stays unused, and the connection goes on."""
+    """{} on the second path: it stays unused, and the connection goes on."""
     session = run(run.value, sends=256 * KIB)
 
     session.require(Interfered(RejectOptions))
@@ -166,6 +171,7 @@ def test_joins_are_rejected(run: RunFixture) -> None:
 
 @case(
     "options.ended-{}",
+    reads={"and-left-in-place": "with what is behind it left in place"},
     requires=(SYN_LOST, FIRST_DATA),
     families=("v4",),
     directions=BOTH_WAYS,

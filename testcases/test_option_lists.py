@@ -61,6 +61,11 @@ def went_on(session: Trial) -> None:
 
 @case(
     "options.reordered-{}",
+    reads={
+        "first": "MPTCP's options first",
+        "last": "MPTCP's options last",
+        "reversed": "all options in reverse",
+    },
     requires=("RFC8684-3.1/capable-handshake", "RFC8684-3.3.1/mapping"),
     families=("v6",),
     directions=BOTH_WAYS,
@@ -68,30 +73,32 @@ def went_on(session: Trial) -> None:
     each={"first": "first", "last": "last", "reversed": "reverse"},
 )
 def test_options_are_put_in_another_order(run: RunFixture) -> None:
-    """A normaliser writes MPTCP's options {} in every header: their order has no meaning."""
+    """A normaliser writes {} in every header: the order has no meaning."""
     survived(run(RearrangeOptions(run.value), sends=64 * KIB))
 
 
 @case(
     "options.padded-with-{}",
+    reads={"1": "one NOP", "2": "two NOPs", "3": "three NOPs"},
     requires=UNALIGNED,
     families=("v4",),
     directions=BOTH_WAYS,
     each={"1": 1, "2": 2, "3": 3},
 )
 def test_options_are_padded(run: RunFixture) -> None:
-    """{} NOPs stand before MPTCP's options, which begin off a word boundary: MPTCP to the end."""
+    """MPTCP's options stand behind {}, off a word boundary: MPTCP to the end."""
     survived(run([WITHOUT_STAMPS, RearrangeOptions("pad", octets=run.value)], sends=48 * KIB))
 
 
 @case(
     "options.duplicated-on-{}",
+    reads={"syn": "the SYN", "syn-ack": "the SYN/ACK", "third-ack": "the third ACK", "acks": "ACKs"},
     requires=(TAMPERED, "RFC8684-3.3.2/data-ack"),
     families=("v6",),
     each=SYNS | {"third-ack": Kind.THIRD_ACK, "acks": Kind.PURE_ACK},
 )
 def test_options_stand_twice(run: RunFixture) -> None:
-    """MPTCP's option stands twice on the {}: MPTCP or regular TCP, and nothing is lost."""
+    """MPTCP's option stands twice on {}: MPTCP or regular TCP, and nothing is lost."""
     box = RearrangeOptions("duplicate", aim=Aim(kinds=run.value))
     went_on(run([WITHOUT_STAMPS, box], sends=48 * KIB))
 
@@ -139,6 +146,7 @@ def test_a_syn_says_a_wrong_length(run: RunFixture) -> None:
 
 @case(
     "options.length-wrong-on-{}",
+    reads={"syn-ack": "the SYN/ACK", "third-ack": "the third ACK", "data": "data"},
     requires=LENGTH,
     level=MAY,
     families=("v4",),
@@ -147,7 +155,7 @@ def test_a_syn_says_a_wrong_length(run: RunFixture) -> None:
     each={"syn-ack": Kind.SYN_ACK, "third-ack": Kind.THIRD_ACK | Kind.DATA, "data": Kind.DATA},
 )
 def test_options_reach_beyond_the_header(run: RunFixture) -> None:
-    """Options on the {} say lengths beyond the header: whatever comes of it, nothing false is read."""
+    """Options on {} say lengths beyond the header: whatever comes of it, nothing false is read."""
     box = FlipBits("option_length", 0x80, aim=Aim(kinds=run.value))
     session = run(box, sends=48 * KIB, patience=3)
 

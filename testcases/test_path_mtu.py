@@ -5,6 +5,7 @@ from __future__ import annotations
 from mbtest.testing import (
     BOTH_WAYS,
     KIB,
+    MUST,
     SHOULD,
     Aim,
     Interfered,
@@ -30,7 +31,7 @@ def survived(session: Trial) -> None:
     """MPTCP to the end, and every octet in its place."""
     session.require(Interfered(LimitMtu))
     session.expect(Outcome.MULTIPATH)
-    session.expect(Unharmed())
+    session.expect(Unharmed(), level=MUST)
 
 
 # -- A router that tells ------------------------------------------------------------------------------------
@@ -38,6 +39,7 @@ def survived(session: Trial) -> None:
 
 @case(
     "mtu.told-{}",
+    level=SHOULD,
     each={"1280": 1280, "1492": 1492},
     requires=FOLLOWED,
     directions=BOTH_WAYS,
@@ -48,19 +50,26 @@ def test_path_mtu_is_told(run: RunFixture) -> None:
     survived(run(LimitMtu(run.value), sends=128 * KIB))
 
 
-@case("mtu.told-576", requires=FOLLOWED, families=("v4",), directions=BOTH_WAYS, checksums=CHECKSUMS)
+@case(
+    "mtu.told-576",
+    level=SHOULD,
+    requires=FOLLOWED,
+    families=("v4",),
+    directions=BOTH_WAYS,
+    checksums=CHECKSUMS,
+)
 def test_least_path_mtu_is_told(run: RunFixture) -> None:
     """A router says by ICMP that 576 octets fit: mappings go on in smaller segments."""
     survived(run(LimitMtu(576), sends=128 * KIB))
 
 
-@case("mtu.told-no-size", requires=FOLLOWED, families=("v4",), directions=BOTH_WAYS)
+@case("mtu.told-no-size", level=SHOULD, requires=FOLLOWED, families=("v4",), directions=BOTH_WAYS)
 def test_an_old_router_names_no_size(run: RunFixture) -> None:
     """A router from before RFC 1191 says that the packet is too big, and not what would fit."""
     survived(run(LimitMtu(1200, names=0), sends=128 * KIB))
 
 
-@case("mtu.told-later", requires=FOLLOWED, directions=BOTH_WAYS, checksums=CHECKSUMS)
+@case("mtu.told-later", level=SHOULD, requires=FOLLOWED, directions=BOTH_WAYS, checksums=CHECKSUMS)
 def test_path_mtu_shrinks_in_mid_connection(run: RunFixture) -> None:
     """From 32 KiB on the path takes 1300 octets, and says so: mappings that are under way still hold."""
     survived(run(LimitMtu(1300, aim=Aim(direction=run.direction, from_byte=32 * KIB)), sends=128 * KIB))
@@ -68,6 +77,7 @@ def test_path_mtu_shrinks_in_mid_connection(run: RunFixture) -> None:
 
 @case(
     "mtu.told-on-the-{}",
+    level=SHOULD,
     each={"first-path": 0, "second-path": 1},
     requires=FOLLOWED,
     directions=BOTH_WAYS,
@@ -137,6 +147,11 @@ def test_a_path_turns_into_a_black_hole(run: RunFixture) -> None:
 
 @case(
     "fragments.{}",
+    reads={
+        "in-order": "IP fragments, which come in order",
+        "reversed": "IP fragments, which come in reverse",
+        "tiny": "tiny IP fragments",
+    },
     each={
         "in-order": FragmentPackets(),
         "reversed": FragmentPackets(order="reversed"),
@@ -147,7 +162,7 @@ def test_a_path_turns_into_a_black_hole(run: RunFixture) -> None:
     checksums=CHECKSUMS,
 )
 def test_fragments(run: RunFixture) -> None:
-    """A tunnel cuts packets to IP fragments ({}): hosts put them together, and MPTCP never knows."""
+    """A tunnel cuts packets to {}: hosts put them together, and MPTCP never knows."""
     session = run(run.value, sends=96 * KIB)
 
     session.require(Interfered(FragmentPackets))

@@ -29,6 +29,7 @@ from middleboxes.syn_proxy import ProxySyns
 
 ANSWERED = ("RFC8684-3.1/syn-ack-without-capable", "RFC8684-3.7/syn-option-lost")
 REFUSED = ("RFC8684-3.2/syn-ack-without-join", "RFC8684-6/join-option-stripped")
+NAMES = {"syn": "a SYN proxy", "transparent": "a transparent proxy"}
 BOXES = {"syn": ProxySyns, "transparent": TerminateConnections}
 
 
@@ -46,37 +47,42 @@ def became_regular(session: Trial, box: type[ProxySyns | TerminateConnections]) 
     session.expect(NoMptcpOptions(sender=SERVER))
 
 
-@case("proxy.{}", each=BOXES, requires=ANSWERED, directions=BOTH_WAYS, checksums=(False, True))
+@case("proxy.{}", each=BOXES, reads=NAMES, requires=ANSWERED, directions=BOTH_WAYS, checksums=(False, True))
 def test_proxy_on_the_only_path(run: RunFixture) -> None:
-    """A {} proxy answers the SYN without MP_CAPABLE: both hosts go on as regular TCP."""
+    """{} answers the SYN without MP_CAPABLE: both hosts go on as regular TCP."""
     became_regular(run(run.value(), sends=256 * KIB), run.value)
 
 
-@case("proxy.{}-requests", each=BOXES, requires=ANSWERED)
+@case("proxy.{}-requests", each=BOXES, reads=NAMES, requires=ANSWERED)
 def test_requests_through_a_proxy(run: RunFixture) -> None:
-    """Requests and answers alternate through a {} proxy: each one arrives."""
+    """Requests and answers alternate through {}: each one arrives."""
     workload = Workload(shape="rounds", rounds=20, client_sends=20 * 200, server_sends=20 * 4 * KIB)
     became_regular(run(run.value(), workload=workload), run.value)
 
 
-@case("proxy.{}-half-close", each=BOXES, requires=ANSWERED)
+@case("proxy.{}-half-close", each=BOXES, reads=NAMES, requires=ANSWERED)
 def test_half_close_through_a_proxy(run: RunFixture) -> None:
-    """The client ends its direction before the server sends, through a {} proxy: both streams are whole."""
+    """The client ends its direction before the server sends, through {}: both streams are whole."""
     workload = Workload(shape="half_close", client_sends=48 * KIB, server_sends=48 * KIB)
     became_regular(run(run.value(), workload=workload), run.value)
 
 
-@case("proxy.{}-behind-translator", each=BOXES, requires=ANSWERED, directions=BOTH_WAYS)
+@case("proxy.{}-behind-translator", each=BOXES, reads=NAMES, requires=ANSWERED, directions=BOTH_WAYS)
 def test_proxy_behind_a_translator(run: RunFixture) -> None:
-    """A home router translates, and the operator behind it has a {} proxy: regular TCP, and all arrives."""
+    """A home router translates, and the operator behind it has {}: regular TCP, and all arrives."""
     became_regular(run([TranslateAddresses(), run.value()], sends=64 * KIB), run.value)
 
 
 @case(
-    "proxy.{}-first-path", each=BOXES, requires=ANSWERED, directions=BOTH_WAYS, topology="dual-homed-client"
+    "proxy.{}-first-path",
+    each=BOXES,
+    reads=NAMES,
+    requires=ANSWERED,
+    directions=BOTH_WAYS,
+    topology="dual-homed-client",
 )
 def test_proxy_on_the_first_path(run: RunFixture) -> None:
-    """The first path has a {} proxy for port 80: regular TCP, and no subflow joins by the other path."""
+    """The first path has {} for port 80: regular TCP, and no subflow joins by the other path."""
     session = run(run.value(aim=Aim(path=0, where=is_web)), sends=64 * KIB)
 
     became_regular(session, run.value)
@@ -84,10 +90,15 @@ def test_proxy_on_the_first_path(run: RunFixture) -> None:
 
 
 @case(
-    "proxy.{}-second-path", each=BOXES, requires=REFUSED, directions=BOTH_WAYS, topology="dual-homed-client"
+    "proxy.{}-second-path",
+    each=BOXES,
+    reads=NAMES,
+    requires=REFUSED,
+    directions=BOTH_WAYS,
+    topology="dual-homed-client",
 )
 def test_proxy_on_the_second_path(run: RunFixture) -> None:
-    """The second path has a {} proxy: its SYN/ACK has no MP_JOIN, so the client must reset that subflow."""
+    """The second path has {}: its SYN/ACK has no MP_JOIN, so the client must reset that subflow."""
     session = run(run.value(aim=Aim(path=1)), sends=256 * KIB)
 
     session.require(Interfered(run.value))

@@ -1,7 +1,7 @@
 """Resets that say why (RFC 8684 §3.6): what brings the reasons about that no other case does.
 
-Reasons 1 (MPTCP-specific error) and 6 (middlebox interference) are what `join.*`, `lost.*` and `payload.*`
-end in, 0 (unspecified) `close.fast-*`, 4 (too much outstanding data) `link.*`.
+Reasons 1 (MPTCP-specific error) and 6 (middlebox interference) are asked for in `join.*` and `lost.*`. No
+case brings 4 (too much outstanding data) about: a host may give it, and Linux does not.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from mbtest.testing import (
     Interfered,
     Kind,
     NoSubflowOn,
+    ResetsWith,
     RunFixture,
     Sends,
     Trial,
@@ -77,7 +78,7 @@ def test_a_host_has_all_the_subflows_that_it_allows(run: RunFixture) -> None:
     session.require(Sends(CLIENT, MpJoinSyn, at_least=2))
     session.expect(NoSubflowOn("c1-s2"))
     session.expect(Unharmed())
-    session.expect(Sends(SERVER, MpTcprst), level=SHOULD)
+    session.expect(ResetsWith(SERVER, 3), level=SHOULD)
     session.expect(Counted(SERVER, "MPTcpExtMPJoinRejected"), level=MAY)
 
 
@@ -89,6 +90,7 @@ def test_a_host_has_room_for_one_handshake(run: RunFixture) -> None:
 
     session.require(Interfered(DelaySegments))
     session.expect(Unharmed())
+    session.expect(ResetsWith(SERVER, 2))
     note_reasons(session, SERVER)
 
 
@@ -113,4 +115,5 @@ def test_a_subflow_is_given_up(run: RunFixture) -> None:
 
     session.require(Interfered(DropSegments))
     session.expect(Unharmed())
+    session.expect(ResetsWith(run.sender, 5))
     note_reasons(session, run.sender)

@@ -62,7 +62,12 @@ def test_one_octet(run: RunFixture) -> None:
     session.expect(Unharmed())
 
 
-@case("sanity.both-at-once", requires="RFC8684-3.1/capable-handshake", checksums=(False, True))
+@case(
+    "sanity.both-at-once",
+    lesson="mptcp_net-next#255",
+    requires="RFC8684-3.1/capable-handshake",
+    checksums=(False, True),
+)
 def test_both_send_at_once(run: RunFixture) -> None:
     """Both hosts send from the start, and both streams arrive whole."""
     session = run(client_sends=256 * KIB, server_sends=256 * KIB)
@@ -102,6 +107,7 @@ def test_bulk_transfer(run: RunFixture) -> None:
 
 @case(
     "sanity.second-path",
+    lesson="mptcp_net-next#275",
     requires="RFC8684-3.2/join",
     directions=BOTH_WAYS,
     checksums=(False, True),

@@ -9,6 +9,7 @@ from mbtest.testing import (
     KIB,
     MIB,
     MILLISECOND,
+    MUST,
     SHOULD,
     TO_SERVER,
     Aim,
@@ -49,7 +50,7 @@ def survived(session: Trial, box: type[Middlebox]) -> None:
     """MPTCP to the end, and every octet in its place."""
     session.require(Interfered(box))
     session.expect(Outcome.MULTIPATH)
-    session.expect(Unharmed())
+    session.expect(Unharmed(), level=MUST)
 
 
 # -- Cards --------------------------------------------------------------------------------------------------
@@ -132,6 +133,7 @@ def test_mss_clamped_on_the_joined_subflow(run: RunFixture) -> None:
 
 @case(
     "bulk.{}",
+    reads={"split": "splits segments", "coalesce": "merges segments again", "mss-clamp": "lowers the MSS"},
     each={
         "split": [SplitSegments(800)],
         "coalesce": [SplitSegments(800), CoalesceSegments(only_equal=True, largest=9000)],
@@ -142,7 +144,7 @@ def test_mss_clamped_on_the_joined_subflow(run: RunFixture) -> None:
     waits=3,
 )
 def test_ten_mebibytes(run: RunFixture) -> None:
-    """Ten MiB pass a box of the kind {} that MPTCP is made to survive: MPTCP to the end, octet by octet."""
+    """Ten MiB pass a box that {}: MPTCP to the end, octet by octet."""
     survived(run(run.value, sends=10 * MIB, limit=120), type(run.value[-1]))
 
 
@@ -189,28 +191,40 @@ def _merging(run: RunFixture, lost: int) -> list[Middlebox]:
 # -- ACKs ---------------------------------------------------------------------------------------------------
 
 
-@case("acks.every-{}", each={"2nd": 2, "4th": 4, "8th": 8}, requires=FEWER_ACKS, directions=BOTH_WAYS)
+@case(
+    "acks.every-{}",
+    level=SHOULD,
+    each={"2nd": 2, "4th": 4, "8th": 8},
+    requires=FEWER_ACKS,
+    directions=BOTH_WAYS,
+)
 def test_acks_thinned_out(run: RunFixture) -> None:
     """A modem lets every {} pure ACK pass: later Data ACKs cover those that are lost."""
     box = ThinAcks(run.value, aim=Aim(direction=run.direction.reverse))
     survived(run(box, sends=256 * KIB), ThinAcks)
 
 
-@case("acks.merged", requires=FEWER_ACKS, directions=BOTH_WAYS, checksums=CHECKSUMS)
+@case("acks.merged", level=SHOULD, requires=FEWER_ACKS, directions=BOTH_WAYS, checksums=CHECKSUMS)
 def test_acks_merged(run: RunFixture) -> None:
     """Of the pure ACKs of 20 ms only the latest passes: slower, and MPTCP to the end."""
     box = ThinAcks(1000, delay=20 * MILLISECOND, aim=Aim(direction=run.direction.reverse))
     survived(run(box, sends=256 * KIB), ThinAcks)
 
 
-@case("acks.delayed", requires=FEWER_ACKS, directions=BOTH_WAYS)
+@case("acks.delayed", level=SHOULD, requires=FEWER_ACKS, directions=BOTH_WAYS)
 def test_acks_delayed(run: RunFixture) -> None:
     """Pure ACKs take 40 ms longer than data: slower, and MPTCP to the end."""
     aim = Aim(kinds=Kind.PURE_ACK, direction=run.direction.reverse)
     survived(run(DelaySegments(40 * MILLISECOND, aim=aim), sends=128 * KIB), DelaySegments)
 
 
-@case("acks.thinned-on-both-subflows", requires=FEWER_ACKS, directions=BOTH_WAYS, topology="slow-first-path")
+@case(
+    "acks.thinned-on-both-subflows",
+    level=SHOULD,
+    requires=FEWER_ACKS,
+    directions=BOTH_WAYS,
+    topology="slow-first-path",
+)
 def test_acks_thinned_out_on_both_subflows(run: RunFixture) -> None:
     """Every fourth pure ACK of two subflows passes: Data ACKs of either cover the data of both."""
     session = run(ThinAcks(4, aim=Aim(direction=run.direction.reverse)), sends=384 * KIB)
@@ -240,6 +254,15 @@ def test_the_answer_to_a_join_is_lost(run: RunFixture) -> None:
 
 @case(
     "headers.{}",
+    reads={
+        "dscp-given": "writes the DSCP anew",
+        "congestion-marked": "marks congestion",
+        "ecn-cleared": "clears ECN",
+        "identification-random": "writes random identifications",
+        "ttl-given": "writes the TTL anew",
+        "urgent-pointer-random": "writes random urgent pointers",
+        "all": "scrubs all header fields",
+    },
     each={
         "dscp-given": BleachTrafficClass(46),
         "congestion-marked": BleachTrafficClass(46, ecn="marked"),
@@ -253,7 +276,7 @@ def test_the_answer_to_a_join_is_lost(run: RunFixture) -> None:
     checksums=CHECKSUMS,
 )
 def test_headers_rewritten(run: RunFixture) -> None:
-    """A box rewrites header fields ({}) that MPTCP has no use for: MPTCP to the end."""
+    """A box {}, which MPTCP has no use for: MPTCP to the end."""
     session = run(run.value, sends=48 * KIB, answers=48 * KIB, sysctls={"net.ipv4.tcp_ecn": "1"})
 
     survived(session, type(run.value))

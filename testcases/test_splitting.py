@@ -47,7 +47,7 @@ def test_options_on_the_first_piece(run: RunFixture) -> None:
 
 @case(
     "split.options-on-last",
-    requires="RFC8684-3.3.1/mapping-after-data",
+    requires=("RFC8684-3.3.1/mapping-after-data", "RFC8684-6/unmapped-data"),
     level=SHOULD,
     directions=BOTH_WAYS,
     waits=3,

@@ -41,6 +41,12 @@ def honest(session: Trial) -> None:
 
 @case(
     "stage.handshake-{}",
+    reads={
+        "of-both-syns": "on both SYNs",
+        "and-first-data": "on the SYN/ACK and the first data",
+        "from-the-third-ack-on": "from the third ACK on",
+        "of-third-ack-and-first-data": "on the third ACK and the first data",
+    },
     each={
         "of-both-syns": Kind.SYN | Kind.SYN_ACK,
         "and-first-data": Kind.SYN_ACK | Kind.FIRST_DATA,
@@ -53,7 +59,7 @@ def honest(session: Trial) -> None:
     waits=3,
 )
 def test_options_lost_around_the_handshake(run: RunFixture) -> None:
-    """Options are lost in the handshake, {}: regular TCP, and nothing is lost."""
+    """Options are lost {}: regular TCP, and nothing is lost."""
     session = run(StripOptions(aim=Aim(kinds=run.value)), sends=48 * KIB)
 
     session.require(Interfered(StripOptions))
@@ -95,6 +101,8 @@ def test_the_first_data_ack_is_lost(run: RunFixture) -> None:
 
 @case(
     "stage.after-{}-octets",
+    reads={"1": "one octet", "1000": "1000 octets", "10000": "10,000 octets", "100000": "100,000 octets"},
+    lesson="mptcp_net-next#518",
     each={"1": 1, "1000": 1_000, "10000": 10_000, "100000": 100_000},
     requires=LATER,
     level=SHOULD,
@@ -102,7 +110,7 @@ def test_the_first_data_ack_is_lost(run: RunFixture) -> None:
     waits=5,
 )
 def test_options_lost_after_so_many_octets(run: RunFixture) -> None:
-    """After {} octets data loses its options for good: no octet may be misplaced."""
+    """After {} of it data loses its options for good: no octet may be misplaced."""
     aim = Aim(kinds=Kind.DATA, direction=run.direction, from_byte=run.value)
     honest(run(StripOptions(aim=aim), sends=256 * KIB))
 
@@ -143,6 +151,7 @@ def test_only_retransmissions_lose_their_options(run: RunFixture) -> None:
 
 @case(
     "stage.every-subflow-{}",
+    reads={"after-handshake": "every segment", "on-data": "data"},
     each={"after-handshake": AFTER_HANDSHAKE, "on-data": Kind.DATA},
     requires=LATER,
     level=SHOULD,
@@ -151,7 +160,7 @@ def test_only_retransmissions_lose_their_options(run: RunFixture) -> None:
     waits=6,
 )
 def test_every_subflow_loses_its_options(run: RunFixture) -> None:
-    """Both subflows lose their options {} from 32 KiB on each: no octet may be misplaced."""
+    """From 32 KiB on each both subflows lose the options of {}: no octet may be misplaced."""
     aim = Aim(kinds=run.value, direction=run.direction, from_byte=32 * KIB)
     honest(run(StripOptions(aim=aim), sends=512 * KIB, patience=8, sysctls=GIVE_UP))
 
@@ -177,6 +186,7 @@ def test_a_joined_subflow_loses_its_options_later(run: RunFixture) -> None:
 
 @case(
     "stage.joined-{}-lost-once",
+    lesson="mptcp_net-next#91",
     each={
         "first-data": Aim(subflow=Subflow.JOINED, kinds=Kind.FIRST_DATA, nth=1),
         "first-ack": Aim(subflow=Subflow.JOINED, kinds=Kind.PURE_ACK, nth=1),

@@ -110,6 +110,7 @@ def test_reroute_onto_what_is_harmless(run: RunFixture) -> None:
 
 @case(
     "state.onto-stripping",
+    lesson="multipath-tcp/mptcp#415",
     requires="RFC8684-3.7/options-lost-later",
     level=SHOULD,
     directions=BOTH_WAYS,
@@ -144,6 +145,7 @@ def test_reroute_of_one_of_two_onto_a_box_that_strips(run: RunFixture) -> None:
 
 @case(
     "state.onto-rewriting-of-two",
+    lesson="mptcp_net-next#52",
     requires=("RFC8684-3.7/mp-fail-rst", "RFC8684-3.7/failed-data-resent"),
     checksums=(True,),
     directions=BOTH_WAYS,
@@ -247,6 +249,7 @@ def test_joins_that_all_reach_another_server(run: RunFixture) -> None:
 
 @case(
     "state.cookie-{}",
+    reads={"third-ack-lost": "the third ACK", "first-data-lost": "the first data"},
     each={
         "third-ack-lost": Aim(kinds=Kind.THIRD_ACK),
         "first-data-lost": Aim(kinds=Kind.FIRST_DATA, nth=1),
@@ -256,7 +259,7 @@ def test_joins_that_all_reach_another_server(run: RunFixture) -> None:
     waits=1,
 )
 def test_cookies(run: RunFixture) -> None:
-    """A listener keeps no state until the handshake is over, {}: the keys come with the first data."""
+    """A listener keeps no state in the handshake, and {} is lost: the keys come with the first data."""
     session = run(DropSegments(aim=run.value), sends=64 * KIB, sysctls=COOKIES)
 
     session.require(Interfered(DropSegments))
@@ -278,6 +281,7 @@ def test_cookies_and_the_second_segment_comes_first(run: RunFixture) -> None:
 
 @case(
     "state.cookie-{}",
+    reads={"keys-stripped": "they are stripped", "options-stripped": "all options are stripped"},
     each={
         "keys-stripped": StripOptions(MpCapable, aim=Aim(kinds=Kind.THIRD_ACK | Kind.FIRST_DATA)),
         "options-stripped": StripOptions(aim=Aim(where=lambda segment: not segment.syn)),
@@ -286,7 +290,7 @@ def test_cookies_and_the_second_segment_comes_first(run: RunFixture) -> None:
     waits=3,
 )
 def test_cookies_and_keys_that_never_come(run: RunFixture) -> None:
-    """A listener without state never gets the keys, {} behind the SYNs: regular TCP, and all arrives."""
+    """A listener without state never gets the keys, as {} behind the SYNs: regular TCP, and all arrives."""
     session = run(run.value, sends=48 * KIB, sysctls=COOKIES)
 
     session.require(Interfered(StripOptions))

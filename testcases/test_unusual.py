@@ -41,7 +41,11 @@ def test_both_hosts_open_the_connection(run: RunFixture) -> None:
 
 
 @case(
-    "handshake.capable-syn-dropped-before", requires="RFC8684-6/syn-with-capable-dropped", level=MAY, waits=8
+    "handshake.capable-syn-dropped-before",
+    lesson="mptcp_net-next#477",
+    requires="RFC8684-6/syn-with-capable-dropped",
+    level=MAY,
+    waits=8,
 )
 def test_syns_with_capable_were_dropped_before(run: RunFixture) -> None:
     """SYNs with MP_CAPABLE are dropped, as they were for a connection before: the client may remember."""
@@ -57,7 +61,11 @@ def test_syns_with_capable_were_dropped_before(run: RunFixture) -> None:
 
 
 @case(
-    "handshake.every-syn-dropped-before", requires="RFC8684-6/syn-with-capable-dropped", level=MAY, waits=12
+    "handshake.every-syn-dropped-before",
+    lesson="mptcp_net-next#557",
+    requires="RFC8684-6/syn-with-capable-dropped",
+    level=MAY,
+    waits=12,
 )
 def test_every_syn_was_dropped_before(run: RunFixture) -> None:
     """SYNs with and without MP_CAPABLE were dropped for a while, once before: MP_CAPABLE is tried again.

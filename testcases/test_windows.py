@@ -39,7 +39,7 @@ def survived(session: Trial) -> None:
 
 @case("window.shrunk-{}", requires=SHRUNK, directions=BOTH_WAYS, each={"by-2": 2, "by-8": 8, "by-64": 64})
 def test_shrunk(run: RunFixture) -> None:
-    """The window that the receiver offers is divided, {}: slower, and nothing else."""
+    """The window that the receiver offers is divided {}: slower, and nothing else."""
     session = run(ShrinkWindow(run.value, aim=Aim(direction=run.direction.reverse)), sends=128 * KIB)
 
     session.require(Interfered(ShrinkWindow))
@@ -82,7 +82,7 @@ def test_shrunk_on_all_subflows(run: RunFixture) -> None:
     each={"initial": 0, "joined": 1},
 )
 def test_shrunk_on_one_subflow(run: RunFixture) -> None:
-    """The window is a sixteenth on one of two subflows, {}: that one is slower, both are used to the end."""
+    """The window is a sixteenth on the {} subflow of two: that one is slower, both are used to the end."""
     box = ShrinkWindow(16, aim=Aim(path=run.value, direction=run.direction.reverse))
     session = run(box, sends=256 * KIB)
 
@@ -113,7 +113,7 @@ def test_the_window_of_one_subflow_is_obeyed(run: RunFixture) -> None:
     "window.closed-{}", requires=CLOSED, directions=BOTH_WAYS, waits=2, each={"early": 0, "later": 64 * KIB}
 )
 def test_closed_for_a_while(run: RunFixture) -> None:
-    """The window is closed for a second, {}: it is probed, and the transfer goes on."""
+    """The window is closed for a second {} in the transfer: it is probed, and the transfer goes on."""
     box = CloseWindow(run.value, SECOND, aim=Aim(kinds=Kind.PURE_ACK, direction=run.direction.reverse))
     session = run(box, sends=256 * KIB)
 
@@ -151,7 +151,7 @@ def test_closed_on_all_subflows(run: RunFixture) -> None:
     each={"initial": 0, "joined": 1},
 )
 def test_closed_on_one_subflow(run: RunFixture) -> None:
-    """The window of one subflow is closed to the end, {}: all data goes by the other."""
+    """The window of the {} subflow is closed to the end: all data goes by the other."""
     aim = Aim(path=run.value, kinds=Kind.PURE_ACK, direction=run.direction.reverse)
     session = run(CloseWindow(2 * KIB, 60 * SECOND, aim=aim), sends=256 * KIB)
 
@@ -188,6 +188,7 @@ def test_scale_too_large(run: RunFixture) -> None:
 
 @case(
     "window.scale-removed-{}",
+    reads={"from-syn": "from the SYN", "from-syn-ack": "from the SYN/ACK", "from-both": "from both SYNs"},
     requires=(*SHRUNK, *TOO_LARGE),
     waits=3,
     each={"from-syn": Kind.SYN, "from-syn-ack": Kind.SYN_ACK, "from-both": Kind.SYN | Kind.SYN_ACK},
