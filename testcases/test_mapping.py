@@ -117,7 +117,8 @@ def unmoved(session: Trial, box: type[Middlebox]) -> None:
 )
 def test_the_checksum_of_a_mapping_fails(run: RunFixture) -> None:
     """A bit of one mapping's {} is flipped: MP_FAIL, infinite mapping, regular TCP."""
-    session = run(FlipBits(*run.value, Dss, aim=at(run, PLACE)), workload=REQUESTS)
+    field, mask = run.value
+    session = run(FlipBits(field, mask, Dss, aim=at(run, PLACE)), workload=REQUESTS)
 
     session.require(Interfered(FlipBits))
     session.expect(Unharmed())
