@@ -69,6 +69,7 @@ def judge(session: Session) -> Judgement:
             outcome=Outcome.CORRUPTED,
             reason=f"{way(short[0])}, the stream ended at {short[0].received} of {short[0].intended}",
             evidence=_ends(session),
+            who=_misread(session, short[0].direction, short[0].received) if short[0].end_seen else "",
         )
     observation = session.observation
     return _fallback(observation) or _subflows(session)
@@ -138,14 +139,18 @@ def _reader(direction: str) -> str:
 
 
 def _misread(session: Session, direction: str, at: int) -> str:
-    """Return the reader where an octet reached it in its place, and no other did there; else nothing."""
+    """Return the reader where an octet reached it in its place, and no other did there; else nothing.
+
+    It read another one there, or the end of the stream.
+    """
     reader = _reader(direction)
     writer = CLIENT if reader == SERVER else SERVER
     flow = session.observation.hosts[reader].initial
     right = session.plan.workload.stream(writer, session.plan.seed)[at : at + TELLING]
     wrong = session.received[direction][at : at + TELLING]
-    came = bool(right) and _by_position(flow, at, right) and not _by_position(flow, at, wrong)
-    return reader if came else ""
+    if not right or not _by_position(flow, at, right):
+        return ""
+    return "" if wrong and _by_position(flow, at, wrong) else reader
 
 
 def _by_position(flow: FlowView | None, at: int, read: bytes) -> int:

@@ -252,6 +252,18 @@ def test_a_reader_that_skips_what_came_is_named(session: Session, starts: int, w
     assert judge(read(got, first_difference=0, wrong_at=0)).who == who
 
 
+@pytest.mark.parametrize(("came", "who"), [(100, SERVER), (60, "")])
+def test_a_reader_is_named_that_was_told_of_an_end_before_all_that_came(
+    session: Session, came: int, who: str
+) -> None:
+    data = session.plan.workload.stream(CLIENT, session.plan.seed)
+    talk = Talk().open()
+    talk.say(CLIENT, ACK, payload=data[:came], seq=2)
+    got = msgspec.structs.replace(saw(session, talk), received={"to_server": data[:60]})
+    found = judge(read(got, received=60))
+    assert (found.outcome, found.who) == (Outcome.CORRUPTED, who)
+
+
 def test_what_no_packet_shows_is_not_shown(session: Session) -> None:
     got = msgspec.structs.replace(saw(session, Talk().open()), received={"to_server": ONE})
     assert judge(read(got, first_difference=3, wrong_at=3)).evidence == ()
