@@ -286,8 +286,7 @@ class Connection:
         """The highest right edge of the data window that was granted to the host."""
         self.ended_at: int | None = None
         """When both DATA_FINs were acknowledged."""
-        self.reinjections = 0
-        self.checksums_checked = 0
+        self.reinjections = self.checksums_checked = 0
         self.clashed = False
         """Whether data reached the host with a mapping of other octets, or one at odds with another."""
         self.joins_seen = False
