@@ -13,6 +13,7 @@ from itertools import count
 from mbtest.network.namespace import Namespace, has_ipv6, set_sysctl
 from mbtest.network.netlink import RouteSocket
 from mbtest.network.packet_socket import PacketSocket
+from mbtest.network.steering import Steering
 
 _FIRST_PORT = 2
 
@@ -22,6 +23,8 @@ class Switch:
 
     def __init__(self) -> None:
         """Open a switch without ports. Raises OSError without the privileges."""
+        self.steered = False
+        """Whether packets of the latest ports come in the order in which they were sent; see `steering`."""
         with ExitStack() as unless_whole:
             self.namespace = Namespace()
             unless_whole.callback(self.namespace.close)
@@ -31,6 +34,8 @@ class Switch:
                 self.route = RouteSocket()
                 unless_whole.callback(self.route.close)
                 self.packets = PacketSocket()
+                unless_whole.callback(self.packets.close)
+                self.steering = Steering()
             unless_whole.pop_all()
         self._ports = count(_FIRST_PORT)
 
@@ -40,12 +45,15 @@ class Switch:
 
     def set_up(self, ports: Iterable[int]) -> None:
         """Set interfaces up."""
-        for port in ports:
+        numbers = list(ports)
+        self.steered = self.steering.to_one_processor(f"port{port}" for port in numbers)
+        for port in numbers:
             self.route.set_up(port)
         self.route.flush()
 
     def close(self) -> None:
         """Close the switch."""
+        self.steering.close()
         self.packets.close()
         self.route.close()
         self.namespace.close()
