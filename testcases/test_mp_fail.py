@@ -36,15 +36,23 @@ from middleboxes.strip import StripOptions
 FAILS = ("RFC8684-3.7/mp-fail", "RFC8684-3.7/mp-fail-answered", "RFC8684-3.7/infinite-mapping")
 KEEPS = "RFC8684-3.7/fallback-keeps-data"
 SIZE, AT = 160 * KIB, 100 * KIB
-REQUESTS = Workload(shape="rounds", rounds=12, client_sends=12 * KIB, server_sends=12 * KIB)
+REQUESTS = Workload(shape="rounds", rounds=9, client_sends=9 * KIB, server_sends=9 * KIB)
 """Requests and answers of one segment each, and nothing else under way.
 
 What reaches a host before a signal, and what after it, is the same however long anything takes; and an
 infinite mapping has a segment that it fits in.
 """
+LONG_WAY = DelaySegments(50 * MILLISECOND)
+"""A path so long that a host is done with what came before anything answers what it sends.
+
+All that a window allows is under way then, and no signal crosses what an application or a thread of the
+kernel is about to send, however busy the machine is.
+"""
 LONG = 5_000 * MILLISECOND
 """How long a segment waits for others to overtake it, at most."""
-IN_THE_FIFTH = 4 * KIB + 100
+IN_THE_THIRD = 2 * KIB + 100
+GIVE_UP = {"net.mptcp.close_timeout": "1"}
+"""A kernel waits a minute for a new subflow when all are gone; a second lets a run see what comes then."""
 WITHOUT_TIMESTAMPS = {"net.ipv4.tcp_timestamps": "0"}
 TWO_PATHS = "dual-homed-client"
 
@@ -58,6 +66,16 @@ def exchange(run: RunFixture, size: int = SIZE) -> Workload:
     """Four times a quarter of `size` octets in the run's direction, each answered with a hundred."""
     sizes = {run.sender: size, run.receiver: 4 * 100}
     return Workload(shape="rounds", rounds=4, client_sends=sizes["client"], server_sends=sizes["server"])
+
+
+def blocks(run: RunFixture, answers: int = 8 * 100) -> Workload:
+    """Eight blocks of 48 KiB in the run's direction, each answered.
+
+    A block is more than one subflow takes at once, and fits every window: it does not depend on the moment
+    whether a host overruns one, of which `window.*` tells.
+    """
+    sizes = {run.sender: 8 * 48 * KIB, run.receiver: answers}
+    return Workload(shape="rounds", rounds=8, client_sends=sizes["client"], server_sends=sizes["server"])
 
 
 def carries(form: type[MptcpOption]) -> Callable[[Segment], bool]:
@@ -102,26 +120,26 @@ def became_tcp(run: RunFixture, session: Trial) -> None:
 )
 def test_one_mapping_fails(run: RunFixture) -> None:
     """An octet of the {} of four is altered: MP_FAIL, infinite mapping, regular TCP."""
-    became_tcp(run, run(altered(run.direction, run.value), workload=exchange(run)))
+    became_tcp(run, run([altered(run.direction, run.value), LONG_WAY], workload=exchange(run)))
 
 
 @case("fail.with-data-fin", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_the_mapping_with_the_data_fin_fails(run: RunFixture) -> None:
     """The last octet before the DATA_FIN is altered: regular TCP, and both streams end."""
-    survived(run(altered(run.direction, 48 * KIB - 1), sends=48 * KIB))
+    survived(run([altered(run.direction, 48 * KIB - 1), LONG_WAY], sends=48 * KIB))
 
 
 @case("fail.one-small-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_the_only_mapping_fails(run: RunFixture) -> None:
     """Of a stream of 100 octets one is altered: it arrives as over regular TCP."""
-    survived(run(altered(run.direction, 50), sends=100))
+    survived(run([altered(run.direction, 50), LONG_WAY], sends=100))
 
 
 @case("fail.both-directions", requires=FAILS, checksums=(True,), waits=5)
 def test_both_directions_fail_at_once(run: RunFixture) -> None:
-    """Octets of both directions are altered at the same time: both hosts become regular TCP."""
-    boxes = [altered(direction, 20 * KIB) for direction in BOTH_WAYS]
-    survived(run(boxes, client_sends=64 * KIB, server_sends=64 * KIB))
+    """A request and its answer are altered, in one exchange: both hosts become regular TCP."""
+    boxes = [altered(direction, IN_THE_THIRD) for direction in BOTH_WAYS]
+    survived(run([*boxes, LONG_WAY], workload=REQUESTS))
 
 
 @case("fail.both-directions-in-turn", requires=FAILS, checksums=(True,), waits=5)
@@ -129,13 +147,20 @@ def test_the_directions_fail_one_after_the_other(run: RunFixture) -> None:
     """A request is altered, and later an answer: the second change is made to regular TCP."""
     boxes = [altered(direction, place * KIB) for direction, place in zip(BOTH_WAYS, (5, 15), strict=True)]
     workload = Workload(shape="rounds", rounds=20, client_sends=20 * KIB, server_sends=20 * KIB)
-    survived(run(boxes, workload=workload))
+    survived(run([*boxes, LONG_WAY], workload=workload))
 
 
 @case("fail.peer-sends", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_the_other_side_sends_all_the_while(run: RunFixture) -> None:
-    """One direction is altered while the other sends, too: both streams arrive as over regular TCP."""
-    survived(run(altered(run.direction, 20 * KIB), client_sends=128 * KIB, server_sends=128 * KIB))
+    """One direction is altered while the other sends, too: both streams arrive as over regular TCP.
+
+    One goes on in segments of its own while the second half of a block of the other is under way.
+    """
+    sizes = {run.sender: 8 * KIB, run.receiver: 8 * 48 * KIB}
+    workload = Workload(
+        shape="rounds", rounds=8, overlap=True, client_sends=sizes["client"], server_sends=sizes["server"]
+    )
+    survived(run([altered(run.direction, IN_THE_THIRD), LONG_WAY], workload=workload))
 
 
 @case("fail.peer-ended-first", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
@@ -146,7 +171,7 @@ def test_the_receiver_had_ended_its_stream(run: RunFixture) -> None:
         client_sends=64 * KIB if run.sender == "client" else 0,
         server_sends=64 * KIB if run.sender == "server" else 0,
     )
-    survived(run(altered(run.direction, 20 * KIB), workload=workload))
+    survived(run([altered(run.direction, 20 * KIB), LONG_WAY], workload=workload))
 
 
 @case(
@@ -166,28 +191,38 @@ def test_data_goes_on_being_altered(run: RunFixture) -> None:
     box = RewritePayload(
         run.value.at, run.value.put, run.value.cut, every=run.value.every, aim=Aim(direction=run.direction)
     )
-    survived(run(box, sends=SIZE))
+    # A block is under way at once, whatever the congestion window, and the altered octet is in its first
+    # segment. Half of it is answered: a block that shrinks does not arrive whole.
+    sizes = {run.sender: SIZE, run.receiver: 16 * 100}
+    workload = Workload(
+        shape="rounds", rounds=16, overlap=True, client_sends=sizes["client"], server_sends=sizes["server"]
+    )
+    # Longer than the reference endpoint waits for an answer to MP_FAIL.
+    survived(run([box, LONG_WAY], workload=workload, patience=8))
 
 
 @case("fail.unequal-lengths", requires=KEEPS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_data_grows_and_shrinks_again(run: RunFixture) -> None:
     """Eleven octets are put in, and eleven cut out later: the stream is as over regular TCP."""
     aim = Aim(direction=run.direction)
-    boxes = [RewritePayload(40 * KIB, b"hello world", 0, aim=aim), RewritePayload(50 * KIB, b"", 11, aim=aim)]
-    survived(run(boxes, sends=SIZE))
+    boxes = [
+        RewritePayload(IN_THE_THIRD, b"hello world", 0, aim=aim),
+        RewritePayload(IN_THE_THIRD + 3 * KIB, b"", 11, aim=aim),
+    ]
+    survived(run([*boxes, LONG_WAY], workload=REQUESTS))
 
 
 # -- What becomes of MP_FAIL -------------------------------------------------------------------------------
 
 
 def with_signals(run: RunFixture, box: Middlebox) -> Trial:
-    """Alter one of twelve requests, or answers, and let `box` have the signals.
+    """Alter one of nine requests, or answers, and let `box` have the signals.
 
     Without timestamps: with them a segment that comes late is dropped where the clock of its sender moved
     on meanwhile, as PAWS wants it (RFC 7323 §5.3), and so is its MP_FAIL: see `fail.signal-lost`.
     """
     session = run(
-        [altered(run.direction, IN_THE_FIFTH), box],
+        [altered(run.direction, IN_THE_THIRD), box, LONG_WAY],
         workload=REQUESTS,
         patience=8,
         sysctls=WITHOUT_TIMESTAMPS,
@@ -299,8 +334,8 @@ def test_data_of_every_subflow_is_altered(run: RunFixture) -> None:
 
     Once data in flight is not contiguous the RFC asks for a reset, after which a sender may join anew.
     """
-    box = RewritePayload(at=32 * KIB, every=16 * KIB, aim=Aim(direction=run.direction))
-    session = run(box, sends=384 * KIB, patience=8)
+    box = RewritePayload(at=2 * KIB, every=512, aim=Aim(direction=run.direction))
+    session = run([box, LONG_WAY], workload=REQUESTS, patience=8, sysctls=GIVE_UP)
 
     session.require(Interfered(RewritePayload))
     session.expect(Outcome.FELL_BACK, Outcome.FEWER_SUBFLOWS, Outcome.RESET)
@@ -317,7 +352,7 @@ def test_data_of_every_subflow_is_altered(run: RunFixture) -> None:
 def test_both_directions_fail_on_one_of_two_subflows(run: RunFixture) -> None:
     """Both directions of the first of two subflows are altered: it is reset, the other carries on."""
     boxes = [altered(direction, 16 * KIB, path=0) for direction in BOTH_WAYS]
-    session = run(boxes, client_sends=256 * KIB, server_sends=256 * KIB)
+    session = run([*boxes, LONG_WAY], workload=blocks(run, answers=8 * 48 * KIB))
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())
@@ -337,7 +372,7 @@ def test_both_directions_fail_on_one_of_two_subflows(run: RunFixture) -> None:
 def test_data_grows_on_one_of_two_subflows(run: RunFixture) -> None:
     """A gateway puts octets in on the {} of two subflows: it is reset, nothing of that is delivered."""
     box = RewritePayload(8 * KIB, b"hello world", 0, aim=Aim(path=run.value, direction=run.direction))
-    session = run(box, sends=384 * KIB)
+    session = run([box, LONG_WAY], workload=blocks(run))
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())

@@ -30,6 +30,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     shape: `together`, both send at once; `rounds`, the server answers each request, `rounds` times;
     `half_close`, the server sends once the client has ended its direction.
+    overlap: in rounds, whether a host goes on once it has read half of what its peer sends in a round, so
+    that both send at once, and still no more than that is under way.
     ends_early: whether a host that has nothing to send ends its direction at once. It does not otherwise,
     but reads its peer's stream to the end first, as most programs do.
     wait_for_joins: send no more than a prelude before the intended subflows are established or refused.
@@ -47,6 +49,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     server_begins: bytes = b""
     shape: Literal["together", "rounds", "half_close"] = "together"
     rounds: int = 1
+    overlap: bool = False
     ends_early: bool = False
     wait_for_joins: bool = True
     opened_by: Literal["client", "both"] = "client"
@@ -228,7 +231,8 @@ class Application:
         if workload.shape == "rounds":
             chunk = total // workload.rounds
             other = workload.sends("server" if self.role == "client" else "client") // workload.rounds
-            whole = len(self.received) // other
+            ahead = other // 2 if workload.overlap else 0
+            whole = (len(self.received) + ahead) // other
             number = whole + (self.role == "client")
             allowed = total if number >= workload.rounds else number * chunk
         else:
