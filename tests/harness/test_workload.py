@@ -43,10 +43,11 @@ def test_what_cannot_be_sent_is_refused(said):
         Workload(client_sends=100_000, server_sends=100_000),
         Workload(client_sends=50_000, ends_early=True),
         Workload(shape="rounds", rounds=7, client_sends=700, server_sends=70_000),
+        Workload(shape="rounds", rounds=7, overlap=True, client_sends=700, server_sends=70_000),
         Workload(shape="half_close", client_sends=10_000, server_sends=10_000),
         Workload(client_sends=3_000, client_begins=b"GET ", server_sends=4, server_begins=b"220 "),
     ],
-    ids=["nothing", "client", "server", "together", "ends early", "rounds", "half close", "text"],
+    ids=["nothing", "client", "server", "together", "ends early", "rounds", "overlap", "half close", "text"],
 )
 def test_every_octet_arrives(fixture, workload, family):
     trial = fixture(family=family)(workload=workload)
@@ -65,6 +66,22 @@ def test_a_stream_begins_as_the_workload_says_and_goes_on_by_chance():
     assert client[:14] == b"GET / HTTP/1.1"
     assert client[14:] == content(7, Direction.TO_SERVER, 1000)[14:]
     assert workload.stream("server", 7) == content(7, Direction.TO_CLIENT, 1000)
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_rounds_may_overlap(fixture, overlap):
+    # Without it no data of the client's goes out before the last octet of the server's part came in.
+    sizes = {"client_sends": 4 * KIB, "server_sends": 4 * 48 * KIB}
+    stacks = ("reference", "reference")
+    trial = fixture(stacks=stacks, network="simulated")(
+        DelaySegments(10 * MILLISECOND), workload=Workload(shape="rounds", rounds=4, overlap=overlap, **sizes)
+    )
+    client = trial.session.observation.client.initial
+    data = [one.frame for one in client.sent.segments if one.segment.payload]
+    second = data[1]
+    before = sum(one.segment.payload_length for one in client.received.segments if one.frame < second)
+    assert (before < 48 * KIB) is overlap
+    assert before >= 24 * KIB
 
 
 @pytest.mark.parametrize("stacks", [("linux", "linux"), ("reference", "linux"), ("linux", "reference")])
