@@ -187,9 +187,21 @@ class Kept:
 class Stability:
     """Repeats runs, counts their ends, and keeps a run of each."""
 
-    def __init__(self, places: Sequence[Place], jobs: int, patience: float, keep: Path | None) -> None:
-        """Prepare. patience: seconds after which a run is given up. keep: where runs are kept."""
+    def __init__(
+        self,
+        places: Sequence[Place],
+        jobs: int,
+        patience: float,
+        keep: Path | None,
+        at_most: float = float("inf"),
+    ) -> None:
+        """Prepare.
+
+        patience: seconds after which a run is given up. keep: where runs are kept. at_most: seconds after
+        which no further run is begun.
+        """
         self._left = deque(places)
+        self._until = time.monotonic() + at_most
         self._jobs, self._patience, self._keep = min(jobs, len(places)), patience, keep
         self._kept = Kept(keep, jobs) if keep is not None else None
         self._workers: list[Worker] = []
@@ -226,6 +238,8 @@ class Stability:
             self._give_up(worker)
             return
         self.found.setdefault(run.id, Counter())[end_of(run)] += 1
+        if time.monotonic() > self._until:
+            self._left.clear()
         if self._kept is not None and worker.directory is not None:
             self._kept.take(run, worker.directory)
         if self._left and worker.count < FRESH:
@@ -261,6 +275,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=6 * (os.cpu_count() or 1))
     parser.add_argument("--keep", type=Path, help="a directory that is not there yet")
+    parser.add_argument("--at-most", type=float, default=float("inf"), help="seconds; then no run is begun")
     parser.add_argument("--patience", type=float, default=180.0, help="seconds; then a run is given up")
     told = parser.parse_args()
     if told.keep is not None and told.keep.exists():
@@ -270,7 +285,7 @@ def main() -> int:
     collect_seldom()
     places = list(runs(told.cases))
     # Neighbours in time differ: what one run does to another would show in all of them otherwise.
-    stability = Stability([*places * told.times], told.jobs, told.patience, told.keep)
+    stability = Stability([*places * told.times], told.jobs, told.patience, told.keep, told.at_most)
     load = [multiprocessing.Process(target=busy, daemon=True) for _ in range(os.cpu_count() or 1)]
     for process in load:
         process.start()
@@ -282,7 +297,9 @@ def main() -> int:
     lines = table(stability.found)
     several = sum(len(ends) > 1 for ends in stability.found.values())
     lost = [name for name, ends in sorted(stability.found.items()) if LOST in ends]
-    lines.append(f"{len(stability.found)} runs, {told.times} times each; {several} came to several ends")
+    times = sorted({ends.total() for ends in stability.found.values()})
+    often = f"{times[0]} to {times[-1]}" if times[1:] else f"{told.times}"
+    lines.append(f"{len(stability.found)} runs, {often} times each; {several} came to several ends")
     if lost:
         lines.append(f"given up, see dmesg: {', '.join(lost)}")
     sys.stdout.write("".join(f"{line}\n" for line in lines))

@@ -171,7 +171,7 @@ def test_the_receiver_had_ended_its_stream(run: RunFixture) -> None:
         client_sends=64 * KIB if run.sender == "client" else 0,
         server_sends=64 * KIB if run.sender == "server" else 0,
     )
-    survived(run([altered(run.direction, 20 * KIB), LONG_WAY], workload=workload))
+    survived(run(altered(run.direction, 20 * KIB), workload=workload))
 
 
 @case(

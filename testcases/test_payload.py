@@ -31,6 +31,8 @@ FAILS = ("RFC8684-3.7/mp-fail", "RFC8684-3.7/infinite-mapping")
 TWO_PATHS = "dual-homed-client"
 REQUESTS = Workload(shape="rounds", rounds=9, client_sends=9 * KIB, server_sends=9 * KIB)
 """Requests and answers of one segment each: nothing else is under way when one of them fails."""
+IN_THE_THIRD = 85 * KIB
+"""In the third of four blocks of 40 KiB, with more of its first flight behind it."""
 LONG_WAY = DelaySegments(50 * MILLISECOND)
 """A path so long that a host is done with what came before anything answers what it sends.
 
@@ -77,7 +79,7 @@ def test_first_mapping_altered(run: RunFixture) -> None:
 @case("payload.middle-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_middle_mapping_altered(run: RunFixture) -> None:
     """An octet in mid-transfer is altered: MP_FAIL, infinite mapping, regular TCP."""
-    box = RewritePayload(at=100 * KIB, aim=Aim(direction=run.direction))
+    box = RewritePayload(at=IN_THE_THIRD, aim=Aim(direction=run.direction))
     session = run([box, LONG_WAY], workload=exchange(run, 160 * KIB))
 
     became_tcp(run, session)
@@ -85,8 +87,8 @@ def test_middle_mapping_altered(run: RunFixture) -> None:
 
 @case("payload.every-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
 def test_data_altered_again_and_again(run: RunFixture) -> None:
-    """From 100 KiB on an octet of every 4 KiB is altered: after the fallback all is as over regular TCP."""
-    box = RewritePayload(at=100 * KIB, every=4 * KIB, aim=Aim(direction=run.direction))
+    """From 85 KiB on an octet of every 4 KiB is altered: after the fallback all is as over regular TCP."""
+    box = RewritePayload(at=IN_THE_THIRD, every=4 * KIB, aim=Aim(direction=run.direction))
     session = run([box, LONG_WAY], workload=exchange(run, 160 * KIB))
 
     became_tcp(run, session)

@@ -317,9 +317,10 @@ def _run_applications(
             return _where(client, server, f"not at its end after {plan.limit:g} s")
         before, wait = loop.now, min(STEP, patience + 1 - waited)
         loop.run(over, before + wait)
-        # What this process slept beyond what it asked for, others had the processor: packets lay on the
-        # wire, and it is not the stacks that stood still.
-        waited += min(loop.now - before, wait)
+        # Where this process comes back far too late, packets lie on the wire, and it is not the stacks that
+        # stand still.
+        took = loop.now - before
+        waited += took if took < wait + STEP else 0
     if frames - frames_then > STORM:
         return _where(client, server, f"{STORM} packets were seen at either end without any progress")
     return ""
