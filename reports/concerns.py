@@ -121,18 +121,19 @@ def blamed(run: Run, role: str) -> str:
 def endings_of(runs: Sequence[Run]) -> list[Ending]:
     """Return the ends that need a look, the gravest first, with the cases that came to them.
 
-    Runs that only broke rules are told with the rules. A case's reason is its first variant's, without
-    the rules; those of the others differ in numbers and in who sends.
+    Runs that only broke rules are told with the rules; those whose interference never happened stand here
+    as well, by themselves, so that nobody takes the case's claim for what failed. A case's reason is its
+    first variant's, without the rules; those of the others differ in numbers and in who sends.
     """
     found: dict[tuple[int, int, str], Ending] = {}
-    cases: dict[tuple[str, str, str], Concern] = {}
+    cases: dict[tuple[str, str, str, bool], Concern] = {}
     for index, run in _in_order(runs):
-        if run.verdict not in NEEDS_A_LOOK or _only_broke_rules(run):
+        if run.verdict not in NEEDS_A_LOOK or (_only_broke_rules(run) and not run.interference):
             continue
         outcome = outcome_words(run)
         gravity = NEEDS_A_LOOK.index(run.verdict), -_outcomes.index(run.outcome), outcome
         ending = found.setdefault(gravity, Ending(run.verdict, outcome, []))
-        key = run.verdict, outcome, run.case
+        key = run.verdict, outcome, run.case, bool(run.interference)
         if key not in cases:
             cases[key] = Concern(run.case, run.title, run.reason.partition(BROKEN)[0], {})
             ending.concerns.append(cases[key])

@@ -108,11 +108,12 @@ def summary(console: Console, found: Results, page: Path) -> None:
         table.add_row(topic, *(str(counts[verdict] or "") for verdict in verdicts))
     table.add_row("all", *(str(found.tally()[verdict]) for verdict in verdicts), style="bold")
     console.print(table)
-    loud: dict[tuple[str, Verdict, str], list[Run]] = {}
+    loud: dict[tuple[str, Verdict, str, bool], list[Run]] = {}
     for run in found.runs:
         if run.verdict not in _QUIET:
-            loud.setdefault((run.case, run.verdict, run.outcome or "-"), []).append(run)
-    for (case, verdict, outcome), runs in loud.items():
+            key = run.case, run.verdict, run.outcome or "-", bool(run.interference)
+            loud.setdefault(key, []).append(run)
+    for (case, verdict, outcome, _), runs in loud.items():
         style, mark = STYLES[verdict]
         count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
         words = f"{_escape(case)} {outcome} ({count}): {_escape(runs[0].reason)}"

@@ -119,6 +119,24 @@ def test_a_run_that_missed_more_than_rules_stands_with_its_case_too(run):
     ]
 
 
+def test_a_run_whose_interference_never_happened_stands_with_its_case_by_itself(run):
+    waited = "it waited for the 7th SYN"
+    reason = f"the interference never happened: {waited}; yet nothing moved; broken: RFC 8684 §3.7 a: b"
+    runs = [
+        run(0, verdict=Verdict.FAIL, findings=(broke(),), reason=reason, interference=waited),
+        run(0, id="other", family="v6", verdict=Verdict.FAIL, findings=(MISSED,), reason="nothing moved"),
+    ]
+    found = [concern for ending in endings_of(runs) for concern in ending.concerns]
+    assert [(concern.case, concern.reason) for concern in found] == [
+        (
+            "handshake.example-0",
+            "the interference never happened: it waited for the 7th SYN; yet nothing moved",
+        ),
+        ("handshake.example-0", "nothing moved"),
+    ]
+    assert [rule.rule for rule in broken_rules(runs)] == ["fallback.signalled"]
+
+
 def test_a_contradiction_is_neither_a_broken_rule_nor_why_a_run_needs_a_look(run):
     contradiction = broke("witness")
     runs = [
