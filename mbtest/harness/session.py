@@ -14,7 +14,8 @@ from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.case import Variant
 from mbtest.harness.watchdog import Watchdog
 from mbtest.harness.workload import Application, Workload
-from mbtest.middlebox import SECOND, Chain, Direction, Middlebox
+from mbtest.middlebox import SECOND, BoxError, Chain, Direction, Middlebox
+from mbtest.middlebox.whereabouts import raised
 from mbtest.network.backends import make_network
 from mbtest.network.capture import Capture
 from mbtest.network.contract import Backend, Network
@@ -362,7 +363,10 @@ def _delivered(chains: Mapping[str, Chain]) -> Callable[[bytes, Direction], byte
 
     def delivered(stream: bytes, direction: Direction) -> bytes:
         for box in first.boxes if direction is Direction.TO_SERVER else first.boxes[::-1]:
-            stream = box.delivers(stream, direction)
+            try:
+                stream = box.delivers(stream, direction)
+            except Exception as error:
+                raise BoxError(f"{box.name} raised in delivers(): {raised(box, error)}") from error
         return stream
 
     return delivered

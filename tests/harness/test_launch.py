@@ -18,7 +18,7 @@ import pytest
 from mbtest import results
 from mbtest.errors import UsageError
 from mbtest.harness.launch import default_jobs, render
-from mbtest.results import Verdict
+from mbtest.results import Outcome, Verdict
 
 MBTEST = (sys.executable, "-m", "mbtest")
 CASE = '''
@@ -283,6 +283,30 @@ def test_boxes_that_raise_in_runs_of_one_process_leave_a_report(own: Any, famili
         assert "raise_late.py:12" in run.reason
     assert (own.out / "report" / "index.html").is_file()
     assert f"{len(found)} runs in " in finished.stdout
+
+
+def test_no_stack_is_blamed_for_what_a_preset_does(own: Any) -> None:
+    finished = own.run("sanity.one-octet", "--through", "mobile-carrier", "--network", "simulated")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    for run in own.results().runs:
+        assert (run.verdict, run.outcome) == (Verdict.INFORMATIONAL, Outcome.FELL_BACK)
+        assert run.reason.startswith("through further boxes: ")
+        assert run.reason.endswith("without them the case expects outcome multipath")
+        assert "--through mobile-carrier" in run.repeat
+
+
+def test_what_pytest_says_at_its_end_costs_no_result(own: Any) -> None:
+    # A socket that nobody closes, in a cycle: it is found once all is over.
+    body = "import socket; left = [socket.socket()]; left.append(left); run(sends=1)"
+    own.cases(CASE.format(said="", body=body))
+    finished = own.run("mine.*", "--network", "simulated")
+    assert finished.returncode == 3, finished.stdout + finished.stderr
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("mbtest: harness fault at the end of the runs: ")
+    assert "ResourceWarning" in line or "unclosed" in line or "Exception ignored in" in line
+    assert [run.verdict for run in own.results().runs] == [Verdict.PASS]
+    assert (own.out / "report" / "index.html").is_file()
+    assert "1 runs in " in finished.stdout
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from mbtest.errors import UsageError
 from mbtest.harness.fixture import RunFixture
 from mbtest.harness.session import STORM, boxes_of, run_seed, settings
 from mbtest.harness.workload import KIB, Workload
-from mbtest.middlebox import Aim, Direction, Kind, Middlebox
+from mbtest.middlebox import Aim, BoxError, Direction, Kind, Middlebox
 from mbtest.results import Outcome
 from mbtest.wire import MpFail, Segment
 from middleboxes.drop import DropSegments
@@ -101,6 +101,17 @@ def test_a_run_outside_of_the_main_thread_is_carried_out(fixture: Make) -> None:
     with ThreadPoolExecutor(1) as pool:
         trial = pool.submit(simulated(fixture), client_sends=KIB).result()
     assert trial.outcome is Outcome.MULTIPATH
+
+
+def test_a_box_that_cannot_say_what_it_delivers_is_named(fixture: Make) -> None:
+    class Mute(PassThrough):
+        def delivers(self, stream: bytes, direction: Direction) -> bytes:
+            raise KeyError("nothing")
+
+    with pytest.raises(
+        BoxError, match=r"Mute raised in delivers\(\): KeyError: 'nothing' \(test_session\.py:"
+    ):
+        simulated(fixture)(Mute(), client_sends=1)
 
 
 @pytest.mark.parametrize("stacks", [("linux", "reference"), ("reference", "linux"), ("reference",) * 2])
