@@ -123,7 +123,8 @@ def test_a_parameter_out_of_range_is_named_with_the_range(tmp_path):
 def test_a_parameter_out_of_range_inside_of_a_case(tmp_path):
     content(tmp_path, "run(SplitSegments(0))")
     line = one_line(mbtest("run", "mine.*", *LINUX, "--content", "mine", "--out", "out", cwd=tmp_path))
-    assert "mine.it: the case asks for what cannot be: SplitSegments: size=0 is out of range" in line
+    assert "mine.it: the case asks for what cannot be: mine/testcases/test_mine.py:" in line
+    assert "SplitSegments: size=0 is out of range" in line
 
 
 def test_an_aim_at_a_path_that_is_not_there(tmp_path):
@@ -174,7 +175,7 @@ def test_a_box_that_raises_is_a_harness_error_that_names_it(tmp_path):
 
 
 def test_a_box_in_an_endless_loop_is_stopped(tmp_path):
-    folder = content(tmp_path, "from middleboxes.endless import Endless\n    run(Endless(), limit=0.5)")
+    folder = content(tmp_path, "from middleboxes.endless import Endless\n    run(Endless(), limit=3)")
     (folder / "middleboxes").mkdir()
     (folder / "middleboxes/endless.py").write_text(
         "from mbtest.middlebox import Middlebox\n\n\nclass Endless(Middlebox):\n"
@@ -183,7 +184,7 @@ def test_a_box_in_an_endless_loop_is_stopped(tmp_path):
     )
     finished = mbtest("run", "mine.it", *LINUX, "--content", "mine", "--out", "out", cwd=tmp_path)
     assert finished.returncode == 3
-    assert "endless.py:" in entry(tmp_path / "out").reason
+    assert "Endless was at work, endless.py:" in entry(tmp_path / "out").reason
 
 
 def test_a_stuck_run_says_where_it_was_stuck(tmp_path):
