@@ -19,6 +19,7 @@ from mbtest.testing import (
     TO_SERVER,
     Aim,
     AnswersMpFail,
+    Capability,
     Interfered,
     Kind,
     Middlebox,
@@ -38,6 +39,7 @@ from middleboxes.duplicate import DuplicateSegments
 from middleboxes.flip_bits import FlipBits
 from middleboxes.move_numbers import MoveNumbers
 from middleboxes.narrow_numbers import NarrowNumbers
+from middleboxes.reorder import ReorderSegments
 from middleboxes.sequence import RewriteSequence
 from middleboxes.strip import StripOptions
 
@@ -53,6 +55,8 @@ REQUESTS = Workload(shape="rounds", rounds=20, client_sends=20_000, server_sends
 """A thousand octets at a time, each in a segment and a mapping of its own; nothing else is under way."""
 PLACE = 10_000
 """Where one of them begins."""
+WRAPPING = 0x6D62_7465_7374_30F0
+"""A key by which the lower 32 bits of the DSN are 0 at octet 36,999."""
 BLOCKS = Workload(shape="rounds", rounds=4, client_sends=160 * KIB, server_sends=160 * KIB)
 """Blocks that take many segments. A kernel maps each as a whole."""
 BLOCK, SECOND, NINTH = 80 * KIB, 80 * KIB + 1_500, 80 * KIB + 8_000
@@ -140,7 +144,7 @@ def test_the_checksum_of_a_mapping_fails(run: RunFixture) -> None:
     },
 )
 def test_a_checksum_covers_the_dsn(run: RunFixture) -> None:
-    """A mapping's DSN is another one, {}: its checksum fails, MP_FAIL, then regular TCP or a reset."""
+    """A mapping's DSN is moved {}: its checksum fails, MP_FAIL, and regular TCP or a reset follow."""
     # To its receiver the data in flight is not contiguous.
     session = request(run, dataclasses.replace(run.value, aim=at(run, PLACE)))
 
@@ -164,7 +168,7 @@ def test_a_checksum_covers_the_dsn(run: RunFixture) -> None:
     },
 )
 def test_a_mapping_is_of_other_octets(run: RunFixture) -> None:
-    """Checksums are in use, {} in one mapping: what it says is not believed, and the stream goes on."""
+    """One mapping has its {}: with checksums what it says is not believed, and no false octet is read."""
     recovered(request(run, MoveNumbers(*run.value, aim=at(run, PLACE))), MoveNumbers)
 
 
@@ -191,7 +195,7 @@ def test_the_length_beside_mp_capable_is_altered(run: RunFixture) -> None:
     each={"ahead": FAR, "behind": -FAR},
 )
 def test_a_mapping_points_out_of_the_window(run: RunFixture) -> None:
-    """A mapping's DSN lies far {} all windows: that data is not delivered, and comes again."""
+    """A mapping's DSN is far {}, out of all windows: that data is not delivered, and comes again."""
     recovered(request(run, MoveNumbers("dsn", run.value, aim=at(run, PLACE))), MoveNumbers)
 
 
@@ -218,7 +222,7 @@ def test_a_mapping_is_of_data_that_was_acknowledged(run: RunFixture) -> None:
     },
 )
 def test_data_is_left_without_a_mapping(run: RunFixture) -> None:
-    """Data has no mapping, {} in what stood beside it: the subflow is broken; no octet is misplaced."""
+    """The mapping beside data has its {}: data is left without one, and no octet is misplaced."""
     recovered(request(run, MoveNumbers(*run.value, aim=at(run, PLACE))), MoveNumbers)
 
 
@@ -254,7 +258,7 @@ def test_a_mapping_reaches_into_the_next(run: RunFixture) -> None:
     },
 )
 def test_a_mapping_is_wrong_within_the_window(run: RunFixture) -> None:
-    """No checksum guards it, and a mapping has its {}: nothing shows that, and false octets may be read."""
+    """Without checksums a mapping has its {} a little: nothing shows it, and false octets may be read."""
     session = request(run, MoveNumbers(*run.value, aim=at(run, PLACE)))
 
     session.require(Interfered(MoveNumbers))
@@ -373,6 +377,34 @@ def test_some_data_sequence_numbers_are_short(run: RunFixture) -> None:
     """The choice of 32 or 64 bits is made packet by packet: DSNs in mid-transfer alone are short."""
     box = NarrowNumbers("dsn", aim=at(run, PLACE, 4 * PLACE))
     unmoved(run(box, sends=96 * KIB), NarrowNumbers)
+
+
+@case(
+    "mapping.dsn-wraps-{}",
+    requires=(
+        "RFC8684-3.3.1/dsn-kept-in-64-bits",
+        "RFC8684-3.3.1/short-dsn-promoted",
+        "RFC8684-3.3.1/wrap-checked",
+    ),
+    directions=BOTH_WAYS,
+    checksums=(False, True),
+    sender_needs=(Capability.KEY,),
+    each={
+        "in-64-bits": (),
+        "in-32-bits": (NarrowNumbers,),
+        "out-of-order": (ReorderSegments,),
+        "in-32-bits-out-of-order": (NarrowNumbers, ReorderSegments),
+    },
+)
+def test_data_sequence_numbers_wrap(run: RunFixture) -> None:
+    """The lower half of DSNs wraps in mid-stream, {}: data before and behind it is in its place."""
+    boxes = [box(aim=Aim(direction=run.direction)) for box in run.value]
+    session = run(boxes, sends=96 * KIB, endpoint={run.sender: {"key": WRAPPING}})
+
+    for box in run.value:
+        session.require(Interfered(box))
+    session.expect(Outcome.MULTIPATH)
+    session.expect(Unharmed())
 
 
 WRAP = 2**32 - 20_000

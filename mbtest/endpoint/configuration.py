@@ -21,6 +21,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     mptcp: bool = True
     """Whether connections are asked to be, and accepted as, Multipath TCP."""
+    key: int | None = None
+    """The key of the first connection; None draws one. It decides where data sequence numbers begin."""
     checksum: bool = False
     """Ask for DSS checksums: flag A of MP_CAPABLE (RFC 8684 §3.1)."""
     refuse_checksum: bool = False
@@ -86,6 +88,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse what cannot be. Raises LocalProtocolError."""
         if not MINIMUM_MTU <= self.mtu <= 65_535:
             raise LocalProtocolError(f"mtu={self.mtu}; {MINIMUM_MTU} to 65535 octets")
+        if self.key is not None and not 0 <= self.key < 1 << 64:
+            raise LocalProtocolError(f"key={self.key}; 0 to 2**64-1")
         if not 0 <= self.subflows <= _MOST_SUBFLOWS:
             raise LocalProtocolError(f"subflows={self.subflows}; 0 to {_MOST_SUBFLOWS}")
         for name in ("send_buffer", "receive_buffer", "unmapped_limit"):

@@ -342,6 +342,9 @@ class Endpoint:
 
     def _new_key(self) -> int:
         """Return a key whose token no other connection has (RFC 8684 §3.1)."""
+        told = self.configuration.key
+        if told is not None and token(told) not in self._tokens:
+            return told
         while True:
             key = self._random.getrandbits(64)
             if token(key) not in self._tokens:

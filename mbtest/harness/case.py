@@ -57,6 +57,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     place: Place = ""
     lessons: tuple[str, ...] = ()
     """Public threads that tell of what this case stands for, as `mptcp_net-next#544`."""
+    sender_needs: frozenset[Capability] = frozenset()
+    """What the stack needs besides that sends the data that the case is about."""
     value: Any = None
     """Of a member of a family: that in which it differs from the others."""
 
@@ -71,6 +73,7 @@ def case(
     checksums: Sequence[bool] = (False,),
     topology: str = "one-path",
     needs: Sequence[Capability] = (Capability.MPTCP,),
+    sender_needs: Sequence[Capability] = (),
     waits: float = 0.0,
     place: Place = "",
     lesson: str | Sequence[str] = (),
@@ -127,6 +130,7 @@ def case(
                 checksums=tuple(checksums),
                 topology=topology,
                 needs=frozenset(needs),
+                sender_needs=frozenset(sender_needs),
                 waits=waits,
                 place=place,
                 lessons=lessons,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from mbtest.errors import UsageError
 from mbtest.harness.case import Case, Variant
+from mbtest.middlebox import Direction
 from mbtest.network.contract import Backend
 from mbtest.stacks import Capability, Stack, stack
 
@@ -64,7 +65,9 @@ def lacking(case: Case, variant: Variant) -> str:
     if is_control(variant):
         return ""
     needs = case.needs | ({Capability.CHECKSUM} if variant.checksum else set())
-    return unmet(needs, [stack(name) for name in names([(variant.client, variant.server)])])
+    missing = unmet(needs, [stack(name) for name in names([(variant.client, variant.server)])])
+    sender = variant.client if variant.direction is Direction.TO_SERVER else variant.server
+    return missing or unmet(case.sender_needs, [stack(sender)])
 
 
 def unmet(needs: frozenset[Capability], stacks: Iterable[Stack]) -> str:

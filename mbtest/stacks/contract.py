@@ -28,6 +28,8 @@ class Capability(enum.StrEnum):
     """Opens further subflows from addresses of its own."""
     SIGNAL = "signal"
     """Announces further addresses with ADD_ADDR."""
+    KEY = "key"
+    """Takes its key from the run, so that where data sequence numbers begin is known."""
 
 
 class ConnectionLost(Exception):  # noqa: N818 - what happened, not a mistake of ours

@@ -295,8 +295,8 @@ class Linux:
         return None
 
     def capabilities(self) -> frozenset[Capability]:
-        """Return all that the harness knows of."""
-        return frozenset(Capability)
+        """Return all that the harness knows of, but that the kernel draws its keys itself."""
+        return frozenset(Capability) - {Capability.KEY}
 
     def sysctls(self, settings: Settings) -> dict[str, str]:
         """Return the kernel settings that a run's settings come to."""

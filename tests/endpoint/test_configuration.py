@@ -19,6 +19,8 @@ from tests.endpoint.crafted import Peer
         ("send_buffer", 2303),
         ("receive_buffer", 0),
         ("unmapped_limit", 100),
+        ("key", -1),
+        ("key", 2**64),
     ],
 )
 def test_what_cannot_be_is_refused(setting, value):

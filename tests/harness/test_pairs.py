@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import msgspec
 import pytest
 
 from mbtest.errors import UsageError
@@ -103,7 +104,24 @@ def test_what_a_stack_lacks_is_told(needs: set[Capability], says: str) -> None:
 def test_nothing_is_lacking_where_all_is_there_or_nothing_is_expected(
     pair: tuple[str, str], checksum: bool
 ) -> None:
-    assert lacking(needing(*Capability), between(*pair, checksum)) == ""
+    assert lacking(needing(*set(Capability) - {Capability.KEY}), between(*pair, checksum)) == ""
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "direction", "says"),
+    [
+        ("linux", "reference", Direction.TO_SERVER, "stack linux lacks key, which the case needs"),
+        ("linux", "reference", Direction.TO_CLIENT, ""),
+        ("reference", "linux", Direction.TO_SERVER, ""),
+        ("reference", "linux", Direction.TO_CLIENT, "stack linux lacks key, which the case needs"),
+    ],
+)
+def test_what_the_sender_alone_needs_is_asked_of_it_alone(
+    client: str, server: str, direction: Direction, says: str
+) -> None:
+    case = msgspec.structs.replace(needing(Capability.MPTCP), sender_needs=frozenset({Capability.KEY}))
+    variant = msgspec.structs.replace(between(client, server), direction=direction)
+    assert lacking(case, variant) == says
 
 
 def test_a_run_with_regular_tcp_is_a_control() -> None:
