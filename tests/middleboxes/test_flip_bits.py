@@ -3,6 +3,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +80,9 @@ def flipped(one: Segment, *told: Any, **also: Any) -> Segment:
         ("subflow_sequence", 1, Dss(1, 2, 2, 4), Dss(1, 2, 3, 4)),
         ("length", 1, Dss(1, 2, 3, 4), Dss(1, 2, 3, 5)),
         ("checksum", 1, Dss(1, 2, 3, 4, 4), Dss(1, 2, 3, 4, 5)),
+        ("data_ack", 1 << 40, Dss(2), Dss(2)),
+        ("data_ack", 1 << 63, Dss(2, data_ack_64=True), Dss(2 | 1 << 63, data_ack_64=True)),
+        ("subtype", 8, Dss(2), UnknownMptcp(b"\xa0\1\0\0\0\2")),
         ("reason", 1, MpTcprst(2), MpTcprst(3)),
         ("subtype", 8, MpCapable(1), UnknownMptcp(b"\x81\1")),
     ],
@@ -89,6 +93,27 @@ def test_the_bits_of_the_field_are_flipped(
     out = flipped(segment(options=[Timestamps(1, 2), before]), field, mask)
     assert out.options == segment(options=[Timestamps(1, 2), after]).options
     assert out.checksum_is_right()
+
+
+@pytest.mark.parametrize(
+    ("field", "bits"),
+    [("data_ack", 64), ("dsn", 64), ("subflow_sequence", 32), ("length", 16), ("checksum", 16)],
+)
+@given(data=st.data())
+def test_each_bit_of_each_number_of_a_dss_can_be_flipped(field: Any, bits: int, data: st.DataObject) -> None:
+    mask = data.draw(st.integers(1, 2**bits - 1))
+    before = Dss(5, 6, 7, 8, 9, data_ack_64=True, dsn_64=True)
+    after = msgspec.structs.replace(before, **{field: getattr(before, field) ^ mask})
+    out = flipped(segment(payload=b"data", options=[before]), field, mask)
+    assert out.options == segment(options=[after]).options
+    assert (out.payload, out.checksum_is_right()) == (b"data", True)
+
+
+@pytest.mark.parametrize("option", [Dss(1), Dss(1, 2, 3, 4, 5, data_ack_64=True, dsn_64=True)])
+def test_a_dss_can_say_a_wrong_length(option: Dss) -> None:
+    out = flipped(segment(options=[option]), "option_length", 1)
+    said = option.encode()
+    assert out.option_block.startswith(said[:1] + bytes([said[1] ^ 1]) + said[2:])
 
 
 def test_an_option_can_say_a_wrong_length() -> None:
