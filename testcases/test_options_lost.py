@@ -114,7 +114,7 @@ def test_some_data_acks_are_lost(run: RunFixture) -> None:
 @case(
     "lost.later-data",
     lesson="multipath-tcp/mptcp#420",
-    requires="RFC8684-3.7/options-lost-later",
+    requires=("RFC8684-3.7/options-lost-later", "RFC8684-3.3.1/mapping-never-comes"),
     directions=BOTH_WAYS,
     level=SHOULD,
     waits=5,
