@@ -277,9 +277,12 @@ def removed(*, is_sent: bool) -> Callable[[Account], Found]:
 
 
 def wrong_checksums(account: Account) -> Found:
-    """Return the mappings that reached the host with a wrong checksum; None where not all are remembered."""
+    """Return the mappings that reached the host with a wrong checksum; None where not all are known."""
     failures = account.connection.failures if account.connection is not None else []
     if len(failures) >= KEPT_FAILURES:
+        return None
+    if account.connection is not None and account.connection.misplaced is not None:
+        # Of octets that are gone here the host may have summed others.
         return None
     return [Evidence(one.frame, f"the checksum of octets {one.data} on is wrong") for one in failures]
 

@@ -122,6 +122,12 @@ def test_wrong_checksums(times):
     assert len(wire.first_wrong_checksums(server)) == min(times, 1)
 
 
+def test_of_a_mapping_that_reaches_back_nobody_knows_whether_it_was_wrong():
+    talk = Talk(checksum=True).established()
+    talk.data("client", subflow_sequence=93)
+    assert wire.wrong_checksums(account(talk, "server")) is None
+
+
 def test_of_many_wrong_checksums_the_number_is_not_known():
     assert wire.wrong_checksums(account(wrong(8), "server")) is None
 
