@@ -71,7 +71,7 @@ def test_one_data_ack_is_of_another_octet(run: RunFixture) -> None:
 
 
 @case("data-ack.{}-flipped", requires=CUMULATIVE, directions=BOTH_WAYS, checksums=(False, True), waits=1,
-      each={"low-bit": 1 << 3, "bit-40": FAR, "highest-bit": 1 << 63})  # fmt: skip
+      each={"low-bit": 1 << 3, "far-bit": FAR, "highest-bit": 1 << 63})  # fmt: skip
 def test_a_bit_of_data_acks_is_flipped(run: RunFixture) -> None:
     """In ten Data ACKs the {} is flipped: up or down, nothing is given up for it."""
     box = FlipBits("data_ack", run.value, Dss, aim=acks(run, 5, 15))
