@@ -52,15 +52,14 @@ class Segment(Packet):
         self.raw, self.transport, self.end = raw, transport, end
         if layout[1] != PROTOCOL_TCP:
             raise WireError(transport, f"IP protocol {self.protocol}, TCP is 6")
-        if end - transport < TCP_FIXED:
-            raise WireError(end, f"TCP header of 20 octets cut off after {end - transport}")
+        size = end - transport
+        if size < TCP_FIXED:
+            raise WireError(end, f"TCP header of 20 octets cut off after {size}")
         header = raw[transport + 12] >> 4 << 2
         if header < TCP_FIXED:
             raise WireError(transport + 12, f"TCP data offset of {header} octets, at least 20 are needed")
-        if transport + header > end:
-            raise WireError(
-                transport + 12, f"TCP data offset of {header} octets, only {end - transport} are there"
-            )
+        if header > size:
+            raise WireError(transport + 12, f"TCP data offset of {header} octets, only {size} are there")
         self.payload_offset = transport + header
         self._options: tuple[TcpOption, ...] | None = None
         self._flow: tuple[bytes, bytes] | None = None
@@ -92,12 +91,9 @@ class Segment(Packet):
         if source.version != destination.version:
             raise LocalProtocolError(f"{source} and {destination} are of two address families")
         block = encode_options(options)
-        offset_flags = (TCP_FIXED + len(block)) << 10 | flags & 0x0FFF
+        numbers = seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, (TCP_FIXED + len(block)) << 10 | flags & 0x0FFF
         try:
-            tcp = bytearray(
-                _TCP.pack(source_port, destination_port, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, offset_flags,
-                          window, 0, urgent)
-            )  # fmt: skip
+            tcp = bytearray(_TCP.pack(source_port, destination_port, *numbers, window, 0, urgent))
         except struct.error as error:
             raise LocalProtocolError(f"a field is out of its range: {error}") from error
         tcp += block + payload
@@ -215,16 +211,12 @@ class Segment(Packet):
     @property
     def flow(self) -> tuple[bytes, bytes]:
         """The two ends, (address and port) of the source and of the destination; a key for flow tables."""
-        flow = self._flow
-        if flow is None:
-            # Boxes, an endpoint and observation at both ends of a path all look up the flows of a segment.
-            raw, at = self.raw, self.transport
-            if self.version == 4:
-                flow = raw[12:16] + raw[at : at + 2], raw[16:20] + raw[at + 2 : at + 4]
-            else:
-                flow = raw[8:24] + raw[at : at + 2], raw[24:40] + raw[at + 2 : at + 4]
-            self._flow = flow
-        return flow
+        # Kept: boxes, an endpoint and observation at both ends of a path all look it up.
+        if self._flow is None:
+            raw, at, v4 = self.raw, self.transport, self.version == 4
+            source, destination = (raw[12:16], raw[16:20]) if v4 else (raw[8:24], raw[24:40])
+            self._flow = source + raw[at : at + 2], destination + raw[at + 2 : at + 4]
+        return self._flow
 
     def option(self, form: type[Option]) -> Option | None:
         """Return the first option of this form, or None."""
