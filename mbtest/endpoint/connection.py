@@ -101,6 +101,8 @@ class Connection:
         self.closing: Machine[Closing, ClosingEvent] = Machine(CLOSING, Closing.M_ESTAB, self._state_moved)
         self.outgoing = SendStream(configuration.send_buffer)
         self.incoming = ReceiveStream(configuration.receive_buffer)
+        self._joined: set[tuple[Address, Address, int]] = set()
+        """From where to where subflows were opened."""
         self.initial: Subflow | None = None
         self.subflows: list[Subflow] = []
         self.coupling = Coupling()
@@ -204,10 +206,12 @@ class Connection:
             return None
         if self.peer_denies_join and (remote, port) == (initial.remote, initial.remote_port):
             return None
-        # §3.9.1: the ports of the initial subflow, so that boxes and people know them.
-        subflow = self.home.new_subflow(
-            self, (local, own_port or initial.local_port), (remote, port), now, active=True, joins=True
-        )
+        # §3.9.1: the ports of the initial subflow, so that boxes and people know them; once, since the peer
+        # may have the flow in TIME-WAIT still.
+        is_first = (local, remote, port) not in self._joined
+        self._joined.add((local, remote, port))
+        own_port = own_port or (initial.local_port if is_first else 0)
+        subflow = self.home.new_subflow(self, (local, own_port), (remote, port), now, active=True, joins=True)
         if subflow is None:
             return None
         subflow.own_nonce = self.home.random_bits(32)

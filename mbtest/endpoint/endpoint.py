@@ -277,9 +277,12 @@ class Endpoint:
         active: bool,
         joins: bool,
     ) -> Subflow | None:
-        """Make a subflow that segments find from now on; None where the four-tuple is taken."""
+        """Make a subflow that segments find from now on; None where the four-tuple is taken.
+
+        A local port of 0 is any that is free.
+        """
         flow = _flow(local, remote)
-        if flow in self._flows:
+        if flow in self._flows or not local[1]:
             if not joins or not active:
                 return None
             # The ports of the initial subflow are taken there: any other does as well (RFC 8684 §3.9.1).

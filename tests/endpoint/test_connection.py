@@ -139,6 +139,16 @@ def test_a_second_subflow_between_the_same_addresses_takes_another_port():
     assert subflow.local_port != peer.made.initial.local_port
 
 
+def test_a_subflow_that_is_opened_again_takes_another_port():
+    """The peer may have the flow in TIME-WAIT, or not know yet that it is gone."""
+    peer = Peer(opens=False, subflows=2).open().confirm()
+    first = peer.made.join(A2, B1, PORT, peer.now)
+    assert first.local_port == peer.made.initial.local_port
+    first.abort(peer.now)
+    second = peer.made.join(A2, B1, PORT, peer.now)
+    assert second.local_port != first.local_port
+
+
 def test_addresses_can_be_announced_by_hand_once_mptcp_is_confirmed():
     peer = Peer(opens=True, subflows=2).open().confirm()
     peer.made.announce(B2, peer.now, 8080)
