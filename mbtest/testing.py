@@ -1,5 +1,6 @@
 """The words that cases are written in, in one place: `from mbtest.testing import ...`."""
 
+from mbtest.harness.actions import Announce, Connect, Join, Lose, Prioritise, Remove
 from mbtest.harness.case import (
     BOTH_WAYS,
     MAY,
@@ -15,21 +16,19 @@ from mbtest.harness.expect import (
     CapableAgain,
     Checksums,
     Counted,
-    DataOn,
     Did,
     FellBack,
     Interfered,
     NoFalseData,
     NoMptcpOptions,
-    NoSubflowOn,
     OneOf,
     ResetsWith,
     Role,
     Sends,
-    Subflows,
     Told,
     Unharmed,
 )
+from mbtest.harness.expect_paths import DataOn, Lasts, NoSubflowOn, Resets, Subflows
 from mbtest.harness.fixture import RunFixture, Trial
 from mbtest.harness.presets import preset
 from mbtest.harness.workload import KIB, MIB, Workload
@@ -40,9 +39,9 @@ from mbtest.stacks import Capability
 
 __all__ = [
     "BOTH_WAYS", "CLIENT", "HANDSHAKE", "KIB", "MAY", "MIB", "MILLISECOND", "MUST", "SECOND", "SERVER",
-    "SHOULD", "TO_CLIENT", "TO_SERVER", "Aim", "AnswersMpFail",
-    "Capability", "CapableAgain", "Checksums", "Counted", "DataOn", "Did",
-    "Direction", "Fallback", "FellBack", "Interfered", "Kind", "Middlebox", "NoFalseData", "NoMptcpOptions",
-    "NoSubflowOn", "OneOf", "Outcome", "ResetsWith", "Role", "RunFixture", "Sends", "Stage", "Subflow",
-    "Subflows", "Told", "Trial", "Unharmed", "Workload", "case", "preset",
+    "SHOULD", "TO_CLIENT", "TO_SERVER", "Aim", "Announce", "AnswersMpFail", "Capability", "CapableAgain",
+    "Checksums", "Connect", "Counted", "DataOn", "Did", "Direction", "Fallback", "FellBack", "Interfered",
+    "Join", "Kind", "Lasts", "Lose", "Middlebox", "NoFalseData", "NoMptcpOptions", "NoSubflowOn", "OneOf",
+    "Outcome", "Prioritise", "Remove", "Resets", "ResetsWith", "Role", "RunFixture", "Sends", "Stage",
+    "Subflow", "Subflows", "Told", "Trial", "Unharmed", "Workload", "case", "preset",
 ]  # fmt: skip

@@ -307,58 +307,6 @@ class Counted:
 
 
 @dataclasses.dataclass(frozen=True)
-class Subflows:
-    """So many joins were established in the client's view."""
-
-    at_least: int
-
-    def ask(self, run: Judged) -> Answer:
-        """Count the established joins."""
-        number = sum(subflow.established for subflow in run.session.observation.joins("client"))
-        return Answer(
-            number >= self.at_least, f"at least {self.at_least} joined subflows", f"{number} joined"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class DataOn:
-    """A host sends at most so many octets of data on a path, retransmissions counted."""
-
-    path: str
-    sender: Role
-    at_most: int
-
-    def ask(self, run: Judged) -> Answer:
-        """Count what the host sent there, before any box touched it."""
-        sent = [
-            seen
-            for flow in run.session.observation.hosts[self.sender].flows.values()
-            if flow.path == self.path
-            for seen in flow.sent.segments
-            if seen.segment.payload_length
-        ]
-        number = sum(seen.segment.payload_length for seen in sent)
-        evidence = tuple(Evidence(seen.frame, one_line(seen.segment)) for seen in sent[:5])
-        expected = f"the {self.sender} sends at most {self.at_most} octets on {self.path}"
-        return Answer(number <= self.at_most, expected, f"it sent {number}", evidence, self.sender)
-
-
-@dataclasses.dataclass(frozen=True)
-class NoSubflowOn:
-    """No join was established on this path."""
-
-    path: str
-
-    def ask(self, run: Judged) -> Answer:
-        """Look at the client's joins on the path."""
-        observation = run.session.observation
-        found = [one for one in observation.joins("client") if one.path == self.path and one.established]
-        syns = [observation.client.flows[one.key].opening.syn for one in found]
-        evidence = tuple(Evidence(syn.frame, one_line(syn.segment)) for syn in syns if syn is not None)
-        return Answer(not found, f"no subflow joins on {self.path}", f"{len(found)} joined", evidence)
-
-
-@dataclasses.dataclass(frozen=True)
 class CapableAgain:
     """The client sends MP_CAPABLE on a SYN again, or no more, after so many transmissions of the SYN."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mbtest.errors import HarnessError, UsageError
+from mbtest.harness.actions import Action, needed
 from mbtest.harness.case import Case, Variant
 from mbtest.harness.controls import excuses, pass_through, regular_tcp
 from mbtest.harness.expect import Expectation, NoFalseData, OneOf, Role, Unharmed, receiver_of, sender_of
@@ -217,6 +218,7 @@ class RunFixture:
         client_sends: int = 0,
         server_sends: int = 0,
         workload: Workload | None = None,
+        actions: Sequence[Action] = (),
         subflows: int | None = None,
         patience: float = 5.0,
         limit: float = 40.0,
@@ -228,7 +230,7 @@ class RunFixture:
         """Carry the run out, and return it judged.
 
         sends, answers: octets that the sender and the receiver of the run's direction send; or
-        client_sends, server_sends by name; or a whole workload. subflows: further ones that are
+        client_sends, server_sends by name, and actions; or a whole workload. subflows: further ones that are
         intended, by default as many as the topology has to give. patience, limit: seconds without
         progress, and in all, after which the run is stuck, on the run's clock. endpoint: settings of the
         reference endpoint by host, as `{"client": {"scheduler": "round-robin"}}`. grace: seconds without
@@ -237,13 +239,14 @@ class RunFixture:
         """
         if self._trial is not None:
             raise HarnessError(f"{self.case.id}: a case calls run() once")
-        if missing := lacking(self.case, self.variant):
-            raise Unsupported(missing)
         to_server = self.direction is Direction.TO_SERVER
         workload = workload or Workload(
             client_sends=client_sends + (sends if to_server else answers),
             server_sends=server_sends + (answers if to_server else sends),
+            actions=tuple(actions),
         )
+        if missing := lacking(self.case, self.variant, needed(workload.actions)):
+            raise Unsupported(missing)
         topology = self.topology
         plan = Plan(
             variant=self.variant,

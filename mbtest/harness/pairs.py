@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from mbtest.errors import UsageError
 from mbtest.harness.case import Case, Variant
 from mbtest.middlebox import Direction
 from mbtest.network.contract import Backend
+from mbtest.network.topology import Role
 from mbtest.stacks import Capability, Stack, stack
 
 Pair = tuple[str, str]
@@ -60,14 +62,22 @@ def is_control(variant: Variant) -> bool:
     )
 
 
-def lacking(case: Case, variant: Variant) -> str:
-    """Return in words what a run needs and a stack cannot; nothing where both can, or it is a control."""
+def lacking(
+    case: Case, variant: Variant, besides: Mapping[Role, frozenset[Capability]] = MappingProxyType({})
+) -> str:
+    """Return in words what a run needs and a stack cannot; nothing where both can, or it is a control.
+
+    besides: what a host needs that the case does not say.
+    """
     if is_control(variant):
         return ""
     needs = case.needs | ({Capability.CHECKSUM} if variant.checksum else set())
-    missing = unmet(needs, [stack(name) for name in names([(variant.client, variant.server)])])
-    sender = variant.client if variant.direction is Direction.TO_SERVER else variant.server
-    return missing or unmet(case.sender_needs, [stack(sender)])
+    roles: dict[Role, str] = {"client": variant.client, "server": variant.server}
+    found = dict.fromkeys(roles.values(), needs)
+    for role, more in besides.items():
+        found[roles[role]] |= more
+    found[variant.client if variant.direction is Direction.TO_SERVER else variant.server] |= case.sender_needs
+    return "; ".join(filter(None, (unmet(needs, [stack(name)]) for name, needs in found.items())))
 
 
 def unmet(needs: frozenset[Capability], stacks: Iterable[Stack]) -> str:

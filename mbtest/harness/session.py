@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 
 from mbtest.errors import HarnessError, UsageError
+from mbtest.harness.actions import Announce, Director, kept_back
 from mbtest.harness.case import Variant
 from mbtest.harness.watchdog import Watchdog
-from mbtest.harness.workload import Application, Workload
+from mbtest.harness.workload import PRELUDE, Application, Workload
 from mbtest.middlebox import SECOND, BoxError, Chain, Direction, Middlebox
 from mbtest.middlebox.whereabouts import raised
 from mbtest.network.backends import make_network
@@ -23,7 +24,7 @@ from mbtest.network.topology import ROLES, Role, Topology
 from mbtest.observe import CLIENT, SERVER, Observation
 from mbtest.observe.owed import Written
 from mbtest.results import BoxUse, StackState, Stream
-from mbtest.stacks import Connection, ConnectionLost, Host, Settings, stack
+from mbtest.stacks import Capability, Connection, ConnectionLost, Host, Settings, stack
 
 Address = IPv4Address | IPv6Address
 Follow = Callable[[Observation], int]
@@ -37,6 +38,8 @@ STORM = 8_000
 """Packets seen at either end of a path since an application last got anywhere, after which a run is stuck."""
 STEP = SECOND // 4
 """How long events are waited for before it is looked whether a run is stuck."""
+ENDLESS = 1 << 62
+"""Beyond every point of a stream."""
 SETTLE = 1_500_000
 """How long intended subflows are waited for, microseconds: one retransmission of a SYN, and some."""
 
@@ -147,23 +150,31 @@ def _carry_out(
     observation, follow = Observation(), _follower(capture, watchdog)
     loop = network.loop
     settle_from: int | None = None
-    is_settled = not (plan.subflows and plan.workload.wait_for_joins)
+    awaited = _awaited(plan)
+    is_settled = not awaited
+    director = _director(plan, hosts)
 
-    def may_go_on() -> bool:
+    def limit() -> int | None:
         nonlocal settle_from, is_settled
         if not is_settled:
             if settle_from is None and client.opened:
                 settle_from = loop.now
             waited = settle_from is not None and loop.now - settle_from > SETTLE
-            is_settled = waited or observation.settled_joins() >= plan.subflows
-        return is_settled
+            is_settled = waited or observation.settled_joins() >= awaited
+        return director.limit if is_settled else PRELUDE
 
-    client = Application(CLIENT, plan.workload, plan.seed, may_go_on)
-    server = Application(SERVER, plan.workload, plan.seed, may_go_on)
+    client = Application(CLIENT, plan.workload, plan.seed, limit)
+    server = Application(SERVER, plan.workload, plan.seed, limit)
 
     def accepted(connection: Connection) -> None:
         if server.connection is None:
             server.begin(connection)
+
+    def direct() -> int:
+        if client.opened and server.opened:
+            ends = [end for app in (client, server) if (end := app.read_to) is not None]
+            director.direct(min(ends, default=ENDLESS), observation, loop.now)
+        return director.taken
 
     delivered = _delivered(chains)
     for reader, writer in ((client, server), (server, client)):
@@ -176,11 +187,12 @@ def _carry_out(
     else:
         hosts["server"].listen(PORT, accepted)
         client.begin(hosts["client"].connect(ends["server"], PORT))
-    stuck = _run_applications(plan, network, client, server, lambda: follow(observation))
+    stuck = _run_applications(plan, network, client, server, lambda: follow(observation), direct)
     if stuck and plan.keep is not None:
         capture.write(plan.keep)
     for application in (client, server):
         application.close()
+    director.close()
     loop.run(lambda: follow(observation) > 0 and observation.closed(), loop.now + (0 if stuck else DRAIN))
     observation.finish()
     states: dict[str, StackState] = {
@@ -247,16 +259,21 @@ def _is_decided(connection: Connection, accepted: Sequence[Connection]) -> bool:
 def settings(plan: Plan, role: Role) -> Settings:
     """Return what a stack is asked for: a client joins from further addresses, a server announces them."""
     family = "v6" if plan.variant.family in ("v6", "mixed") else "v4"
-    further = [getattr(interface, family) for interface in plan.topology.interfaces(role)[1:]]
-    if plan.variant.family == "mixed":
-        # The initial subflow runs over IPv4; every interface offers its IPv6 address besides.
-        further = [interface.v6 for interface in plan.topology.interfaces(role)]
+    # In a mixed run the initial subflow runs over IPv4; every interface offers its IPv6 address besides.
+    first = 0 if plan.variant.family == "mixed" else 1
+    kept = kept_back(plan.workload.actions, role)
+    further = [
+        getattr(interface, family)
+        for number, interface in enumerate(plan.topology.interfaces(role))
+        if number >= first and number not in kept
+    ]
     addresses = tuple(address.ip for address in further if address is not None) if plan.subflows else ()
+    is_told = any(isinstance(action, Announce) and action.host != role for action in plan.workload.actions)
     return Settings(
         checksum=plan.variant.checksum,
         join_from=addresses if role == "client" else (),
         signal=addresses if role == "server" else (),
-        accept_signals=plan.subflows if role == "client" else 0,
+        accept_signals=plan.subflows if role == "client" or is_told else 0,
         subflows=plan.subflows,
         backup=plan.backup,
         endpoint=plan.endpoint.get(role, {}),
@@ -278,8 +295,12 @@ def _run_applications(
     client: Application,
     server: Application,
     follow: Callable[[], int],
+    direct: Callable[[], int],
 ) -> str:
-    """Run until both applications are done, and return where they were stuck if they were not."""
+    """Run until both applications are done, and return where they were stuck if they were not.
+
+    direct: has the hosts act where it is time, and says how often they have.
+    """
     loop = network.loop
     patience, limit = int(plan.patience * SECOND), int(plan.limit * SECOND)
     progress, since, frames, frames_then = -1, loop.now, 0, 0
@@ -288,12 +309,13 @@ def _run_applications(
     def over() -> bool:
         nonlocal progress, since, frames, frames_then, wrong_since
         frames = follow()
+        acted = direct()
         client.pace()
         server.pace()
         aborts = plan.workload.aborts
         if aborts and len(client.received) + len(server.received) >= plan.workload.aborts_after:
             (client if aborts == "client" else server).abort()
-        made = client.last_progress + server.last_progress
+        made = client.last_progress + server.last_progress + acted
         if made != progress:
             progress, since, frames_then = made, loop.now, frames
         # A connection that one side lost is over once the other side had its chance to notice.
@@ -325,6 +347,22 @@ def _run_applications(
     if frames - frames_then > STORM:
         return _where(client, server, f"{STORM} packets were seen at either end without any progress")
     return ""
+
+
+def _awaited(plan: Plan) -> int:
+    """Return how many further subflows the applications wait for after the prelude."""
+    later = sum(len(kept_back(plan.workload.actions, role)) for role in ROLES)
+    return max(0, plan.subflows - later) if plan.workload.wait_for_joins else 0
+
+
+def _director(plan: Plan, hosts: Mapping[Role, Host]) -> Director:
+    """Return what has the hosts act that can."""
+    able = {
+        role: host
+        for role, host in hosts.items()
+        if Capability.MANAGE in stack(plan.stack(role)).capabilities()
+    }
+    return Director(plan.workload.actions, able, plan.topology, plan.variant.family)
 
 
 def _where(client: Application, server: Application, why: str) -> str:

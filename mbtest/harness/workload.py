@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from mbtest.errors import UsageError
+from mbtest.harness.actions import Action
 from mbtest.middlebox import Direction
 from mbtest.network.topology import Role
 from mbtest.results import Stream
@@ -41,6 +42,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     rehearsals: connections that are opened and closed before: what a host learns of a path it knows then.
     aborts: the host that aborts the connection, as a program does that is killed with data unread, once
     both have read `aborts_after` octets together.
+    actions: what hosts do of their own accord in mid-connection, in this order.
     """
 
     client_sends: int = 0
@@ -56,6 +58,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     rehearsals: int = 0
     aborts: Role | None = None
     aborts_after: int = 0
+    actions: tuple[Action, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sent. Raises UsageError."""
@@ -66,6 +69,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
             if len(self.begins(role)) > self.sends(role):
                 told = f"{role}_begins has {len(self.begins(role))} octets, {role}_sends={self.sends(role)}"
                 raise UsageError(f"workload: {told}; what is sent has its beginning in it")
+        if self.shape != "together" and not all(action.busy for action in self.actions):
+            raise UsageError(
+                f"workload: shape={self.shape!r}: applications that take turns wait for no action; busy=True"
+            )
         if self.shape == "rounds":
             for name in ("client_sends", "server_sends"):
                 if self.rounds < 1 or getattr(self, name) < self.rounds:
@@ -100,8 +107,8 @@ def content(seed: int, direction: Direction, size: int) -> bytes:
 class Application:
     """One end: writes its octets as the workload allows, reads and checks what arrives, then closes."""
 
-    def __init__(self, role: Role, workload: Workload, seed: int, may_go_on: Callable[[], bool]) -> None:
-        """Prepare `client` or `server`. may_go_on: whether the prelude is over."""
+    def __init__(self, role: Role, workload: Workload, seed: int, limit: Callable[[], int | None]) -> None:
+        """Prepare `client` or `server`. limit: up to where the stream may be written now, None to its end."""
         out = Direction.TO_SERVER if role == "client" else Direction.TO_CLIENT
         self.role = role
         self.direction = out
@@ -121,7 +128,7 @@ class Application:
         self.state: dict[str, str | int] = {}
         """What the stack said of the connection, just before it was closed."""
         self._connection: Connection | None = None
-        self._may_go_on = may_go_on
+        self._limit = limit
         self._watching_for_room = False
         self._expected = b""
         self._foretold: list[bytes] = []
@@ -150,6 +157,11 @@ class Application:
         """
         self._expected = delivered
         self._foretold = [delivered, written]
+
+    @property
+    def read_to(self) -> int | None:
+        """Up to where this side has read its peer's stream; None where there is no more of it to come."""
+        return None if len(self.received) >= len(self._expected) else len(self.received)
 
     def begin(self, connection: Connection) -> None:
         """Work on a connection from now on."""
@@ -237,14 +249,15 @@ class Application:
             allowed = total if number >= workload.rounds else number * chunk
         else:
             allowed = total
-        return allowed if self._may_go_on() else min(allowed, PRELUDE)
+        limit = self._limit()
+        return allowed if limit is None else min(allowed, limit)
 
     def _finished_writing(self) -> bool:
         if self.written < len(self._data):
             return False
         if not self.end_seen and self._ends_last():
             return False
-        return self._may_go_on()
+        return self._limit() is None
 
     def _ends_last(self) -> bool:
         """Whether this side ends its direction only after its peer has."""

@@ -141,6 +141,14 @@ class Host:
         route.flush()
         route.await_local_routes(expected)
 
+    def lose(self, address: IPv4Address | IPv6Address) -> None:
+        """Take an address from the interface that has it. Raises HarnessError where it is gone already."""
+        for wire in self._wires:
+            for own in wire.interface.addresses(self._family):
+                if own.ip == address:
+                    self._route.remove_address(wire.host_end.ifindex, own)
+        self._route.flush()
+
     def dropped(self) -> dict[str, tuple[int, int]]:
         """Return for each interface how many packets it dropped on reception and on transmission."""
         return {wire.interface.name: self._route.dropped(wire.host_end.ifindex) for wire in self._wires}

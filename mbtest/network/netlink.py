@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 
 from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_ERROR
 from pyroute2.netlink.rtnl import (
+    RTM_DELADDR,
     RTM_GETSTATS,
     RTM_NEWADDR,
     RTM_NEWLINK,
@@ -114,6 +115,15 @@ class RouteSocket:
     def add_address(self, index: int, address: IPv4Interface | IPv6Interface) -> None:
         """Give an interface an address; an IPv6 one is used at once, without detection of duplicates."""
         self._queue(_address(index, address), f"address {address}")
+
+    def remove_address(self, index: int, address: IPv4Interface | IPv6Interface) -> None:
+        """Take an address from an interface."""
+        message = ifaddrmsg()
+        message["family"] = _family(address)
+        message["prefixlen"] = address.network.prefixlen
+        message["index"] = index
+        message["attrs"] = [("IFA_LOCAL", str(address.ip)), ("IFA_ADDRESS", str(address.ip))]
+        self._queue(_encoded(message, RTM_DELADDR), f"removal of address {address}")
 
     def add_neighbour(self, index: int, address: IPv4Address | IPv6Address, link_address: str) -> None:
         """Say for good which link address a neighbour has."""

@@ -30,6 +30,10 @@ class Capability(enum.StrEnum):
     """Announces further addresses with ADD_ADDR."""
     KEY = "key"
     """Takes its key from the run, so that where data sequence numbers begin is known."""
+    MANAGE = "manage"
+    """Announces and removes addresses, joins from them and changes priorities in mid-connection."""
+    LOSE = "lose"
+    """Can have an address taken away that it has on an interface."""
 
 
 class ConnectionLost(Exception):  # noqa: N818 - what happened, not a mistake of ours
@@ -106,6 +110,23 @@ class Host(Protocol):
         self, address: IPv4Address | IPv6Address, port: int, own_port: int | None = None
     ) -> Connection:
         """Open a connection; it may not be established yet. own_port: any where none is given."""
+
+    # What follows, in mid-connection, is only asked of a stack with Capability.MANAGE.
+
+    def announce(self, address: IPv4Address | IPv6Address, port: int | None = None) -> None:
+        """Announce an own address with ADD_ADDR; with a port, take joins there."""
+
+    def join_from(self, address: IPv4Address | IPv6Address) -> None:
+        """Open a further subflow from an own address."""
+
+    def remove(self, address: IPv4Address | IPv6Address) -> None:
+        """Withdraw an own address with REMOVE_ADDR, and close its subflows."""
+
+    def set_backup(self, address: IPv4Address | IPv6Address, backup: bool) -> None:
+        """Ask with MP_PRIO for the subflow from an own address to be a backup, or no more."""
+
+    def lose(self, address: IPv4Address | IPv6Address) -> None:
+        """Have an address no more, as where a link is gone; asked with Capability.LOSE only."""
 
     def state(self) -> StackState:
         """Return what the stack says of itself now."""

@@ -12,8 +12,6 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import ClassVar
 
-from pyroute2 import MPTCP
-
 from mbtest.errors import HarnessError
 from mbtest.network.contract import Backend, Network
 from mbtest.network.host import Host as NetworkHost
@@ -21,6 +19,7 @@ from mbtest.network.namespaces import NamespaceNetwork
 from mbtest.network.topology import Role
 from mbtest.results import StackState
 from mbtest.stacks.contract import Capability, Connection, ConnectionLost, Settings
+from mbtest.stacks.path_manager import BACKUP, SIGNAL, SUBFLOW, PathManager
 
 IPPROTO_MPTCP = 262
 SOL_MPTCP, MPTCP_INFO = 284, 1
@@ -38,7 +37,6 @@ _INFO_MORE_FIELDS = (
     "retransmits", "bytes_retrans", "bytes_sent", "bytes_received", "bytes_acked", "subflows_total",
 )  # fmt: skip
 _INFO_FALLBACK = 0x1
-SIGNAL, SUBFLOW, BACKUP = 0x1, 0x2, 0x4
 MPTCP_COUNTERS = "MPTcpExt"
 """How the names of the kernel's counters of MPTCP begin: their group in /proc/net/netstat."""
 
@@ -180,13 +178,17 @@ class LinuxHost:
         self._host: NetworkHost = network.hosts[role]
         self._listeners: list[socket.socket] = []
         self._connections: list[SocketConnection] = []
+        self._paths = PathManager(self._host)
+        self._join_flags = SUBFLOW | (BACKUP if settings.backup else 0)
         with self._host.entered():
             for name, value in stack.sysctls(settings).items():
                 write_sysctl(name, value)
-            if stack.protocol == IPPROTO_MPTCP and (
-                settings.subflows or settings.join_from or settings.signal
-            ):
-                _manage_paths(settings)
+        if stack.protocol == IPPROTO_MPTCP and (settings.subflows or settings.join_from or settings.signal):
+            self._paths.limit(settings.subflows, settings.accept_signals)
+            for address in settings.join_from:
+                self.join_from(address)
+            for address in settings.signal:
+                self.announce(address)
         self.begin()
 
     def listen(self, port: int, accepted: Callable[[Connection], None]) -> None:
@@ -227,6 +229,26 @@ class LinuxHost:
             raise HarnessError(f"connect to {address}: {errno.errorcode.get(code, code)}")
         return connection
 
+    def announce(self, address: IPv4Address | IPv6Address, port: int | None = None) -> None:
+        """Make an endpoint that is announced; with a port, the kernel itself listens there."""
+        self._paths.add(address, SIGNAL, port)
+
+    def join_from(self, address: IPv4Address | IPv6Address) -> None:
+        """Make an endpoint that subflows are opened from."""
+        self._paths.add(address, self._join_flags)
+
+    def remove(self, address: IPv4Address | IPv6Address) -> None:
+        """Remove an endpoint, or the address of initial subflows."""
+        self._paths.remove(address)
+
+    def set_backup(self, address: IPv4Address | IPv6Address, backup: bool) -> None:
+        """Set the flags of an endpoint."""
+        self._paths.set_backup(address, backup)
+
+    def lose(self, address: IPv4Address | IPv6Address) -> None:
+        """Take an address from its interface; the path manager is not told."""
+        self._host.lose(address)
+
     def state(self) -> StackState:
         """Return the counters that moved since the host was set up, and those of MPTCP that there are."""
         with self._host.entered():
@@ -258,17 +280,6 @@ class LinuxHost:
         connection = SocketConnection(self._network, sock)
         self._connections.append(connection)
         return connection
-
-
-def _manage_paths(settings: Settings) -> None:
-    """Give the kernel's path manager its limits and endpoints, in the thread's namespace."""
-    with MPTCP() as manager:
-        manager.limits("set", subflows=settings.subflows, add_addr_accepted=settings.accept_signals)
-        backup = BACKUP if settings.backup else 0
-        for addresses, flags in ((settings.join_from, SUBFLOW | backup), (settings.signal, SIGNAL)):
-            for address in addresses:
-                family = "addr4" if address.version == 4 else "addr6"
-                manager.endpoint("add", flags=flags, **{family: str(address)})
 
 
 class Linux:

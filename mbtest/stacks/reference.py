@@ -157,6 +157,37 @@ class ReferenceHost:
         self.touch()
         return connection
 
+    def announce(self, address: IPv4Address | IPv6Address, port: int | None = None) -> None:
+        """Announce an address on every connection. The token of a join says whose it is, at any port."""
+        for connection in self._endpoint.connections:
+            connection.announce(address, self.now, port)
+        self.touch()
+
+    def join_from(self, address: IPv4Address | IPv6Address) -> None:
+        """Open a subflow of every connection to where it began."""
+        for connection in self._endpoint.connections:
+            if connection.initial is not None:
+                connection.join(address, connection.initial.remote, connection.initial.remote_port, self.now)
+        self.touch()
+
+    def remove(self, address: IPv4Address | IPv6Address) -> None:
+        """Withdraw an address on every connection."""
+        for connection in self._endpoint.connections:
+            connection.remove(address, self.now)
+        self.touch()
+
+    def set_backup(self, address: IPv4Address | IPv6Address, backup: bool) -> None:
+        """Ask for the first subflow from an address to be a backup, or no more."""
+        for connection in self._endpoint.connections:
+            subflow = next((one for one in connection.usable() if one.local == address), None)
+            if subflow is not None:
+                connection.set_backup(subflow, backup, self.now)
+        self.touch()
+
+    def lose(self, address: IPv4Address | IPv6Address) -> None:
+        """Raise HarnessError: see `Reference.capabilities`."""
+        raise HarnessError(f"the endpoint cannot lose {address}: it has no interfaces")
+
     def state(self) -> StackState:
         """Return what the endpoint counted and noted; the moves of its machines only as a number."""
         counters = {name: number for name, number in self._endpoint.counters.items() if number}
@@ -275,8 +306,8 @@ class Reference:
         return None
 
     def capabilities(self) -> frozenset[Capability]:
-        """Return all that the harness knows of."""
-        return frozenset(Capability)
+        """Return all but what takes interfaces: the endpoint has addresses only."""
+        return frozenset(Capability) - {Capability.LOSE}
 
     def configuration(self, settings: Settings) -> Configuration:
         """Return what a run's settings come to; sysctls are of kernels. Raises UsageError."""

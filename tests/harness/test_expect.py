@@ -13,15 +13,14 @@ from mbtest.harness.expect import (
     Interfered,
     NoFalseData,
     NoMptcpOptions,
-    NoSubflowOn,
     OneOf,
     ResetsWith,
     Sends,
-    Subflows,
     Unharmed,
     receiver_of,
     sender_of,
 )
+from mbtest.harness.expect_paths import NoSubflowOn, Subflows
 from mbtest.harness.workload import KIB, Workload
 from mbtest.middlebox import Aim, Direction, Kind, Middlebox
 from mbtest.results import Fallback, Outcome

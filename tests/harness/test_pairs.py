@@ -11,6 +11,7 @@ from mbtest.errors import UsageError
 from mbtest.harness.case import Case, Variant
 from mbtest.harness.pairs import is_control, lacking, names, pairs_of, require, unmet, uses_kernel
 from mbtest.middlebox import Direction
+from mbtest.network.topology import Role
 from mbtest.results import Level
 from mbtest.stacks import Capability
 from mbtest.stacks.linux import Linux
@@ -128,3 +129,10 @@ def test_a_run_with_regular_tcp_is_a_control() -> None:
     assert is_control(between("linux", "tcp"))
     assert is_control(between("tcp", "linux"))
     assert not is_control(between("linux", "linux"))
+
+
+def test_what_one_host_needs_besides_is_not_asked_of_the_other() -> None:
+    besides: dict[Role, frozenset[Capability]] = {"client": frozenset({Capability.LOSE})}
+    assert lacking(needing(), between("linux", "reference"), besides) == ""
+    told = "stack reference lacks lose, which the case needs"
+    assert lacking(needing(), between("reference", "linux"), besides) == told

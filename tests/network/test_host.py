@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from mbtest.errors import HarnessError
 from mbtest.network.host import ROUTE_MTU
 from mbtest.network.namespaces import NamespaceNetwork
 
@@ -95,3 +96,17 @@ def test_a_host_that_has_nothing_to_say_is_silent(build: Build, family: str) -> 
     assert network.capture is not None
     assert list(network.capture) == []
     assert not network.fabric.unroutable
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_a_host_loses_an_address(build: Build, family: str) -> None:
+    client = build("dual-homed-client", family).hosts["client"]
+    address = getattr(client.interfaces[1], family)
+    kind = socket.AF_INET if family == "v4" else socket.AF_INET6
+    with client.socket(kind) as sock:
+        sock.bind((str(address), 0))
+    client.lose(address)
+    with client.socket(kind) as sock, pytest.raises(OSError, match="assign requested address"):
+        sock.bind((str(address), 0))
+    with pytest.raises(HarnessError, match=f"netlink: removal of address {address}"):
+        client.lose(address)

@@ -19,6 +19,7 @@ from mbtest.network.topology import ROLES, Family, Role
 from mbtest.observe import CLIENT, SERVER, Observation
 from mbtest.stacks import Capability, Connection, ConnectionLost, Host, Settings, stack
 from mbtest.stacks.reference import Reference, profiles
+from mbtest.wire import AddAddr, MpPrio, RemoveAddr
 from middleboxes.drop import DropSegments
 from middleboxes.strip import StripOptions
 
@@ -317,10 +318,42 @@ def test_a_kernel_cannot_be_simulated() -> None:
 def test_what_the_stack_is() -> None:
     reference = stack("reference")
     assert reference.name == "reference"
-    assert reference.capabilities() == frozenset(Capability)
+    assert reference.capabilities() == frozenset(Capability) - {Capability.LOSE}
     assert reference.lacks() is None
     assert reference.attached
     assert reference.backends == {"namespaces", "simulated"}
+
+
+def test_it_has_no_interface_to_lose(ends: Open) -> None:
+    made = ends()
+    with pytest.raises(HarnessError, match="cannot lose"):
+        made.hosts["client"].lose(topology("one-path").client[0].v4.ip)
+
+
+@pytest.mark.parametrize(("client", "server", "backend"), PAIRS)
+def test_hosts_announce_join_rank_and_remove(ends: Open, client: str, server: str, backend: str) -> None:
+    further = topology("dual-homed-client").client[1].v4
+    assert further is not None
+    made = ends(client, server, backend, on="dual-homed-client", subflows=1)
+    made.establish()
+    host, seen = made.hosts["client"], lambda: observed(made.network)
+
+    def exchange() -> None:
+        """Have both hosts hear of all that went before."""
+        for sender, receiver in ((made.near, made.far), (made.far, made.near)):
+            assert sender.send(b"x") == 1
+            assert made.until(lambda receiver=receiver: receiver.receive(1) == b"x", 5)
+
+    exchange()
+    host.join_from(further.ip)
+    assert made.until(lambda: seen().settled_joins() == 1, 5)
+    exchange()
+    host.set_backup(further.ip, True)
+    assert made.until(lambda: bool(seen().server.received(MpPrio)), 5)
+    host.remove(further.ip)
+    assert made.until(lambda: bool(seen().server.received(RemoveAddr)), 5)
+    host.announce(further.ip, 8080)
+    assert made.until(lambda: any(not one.echo for _, one in seen().server.received(AddAddr)), 5)
 
 
 @pytest.mark.parametrize("name", profiles())
