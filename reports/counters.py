@@ -55,26 +55,36 @@ MEANING: Mapping[str, Mapping[str, str]] = {
         "MPJoinSynAckHMacFailure": "wrong HMAC in the SYN/ACK",
         "MPJoinAckHMacFailure": "wrong HMAC in the third ACK",
         "MPJoinRejected": "more subflows than are allowed",
+        "MPJoinPortSynRx": "SYN to a port that was announced",
+        "MPJoinPortSynAckRx": "and its SYN/ACK",
+        "MPJoinPortAckRx": "and its third ACK",
         "MPJoinSynTxCreatSkErr": "no socket could be had",
         "MPJoinSynTxBindErr": "the address is not the host's",
         "MPJoinSynTxConnectErr": "no route",
         "MismatchPortSynRx": "SYN to a port that was not announced",
         "MismatchPortAckRx": "third ACK to a port that was not announced",
     },
+    "addresses and priorities": {
+        "AddAddr": "ADD_ADDR received",
+        "EchoAdd": "its echo received",
+        "PortAdd": "ADD_ADDR with a port received",
+        "AddAddrTxDrop": "no room for an ADD_ADDR",
+        "RmAddr": "REMOVE_ADDR received",
+        "RmAddrTx": "REMOVE_ADDR sent",
+        "RmSubflow": "a subflow closed because its own address was removed",
+        "MPPrioTx": "MP_PRIO sent",
+        "MPPrioRx": "MP_PRIO received",
+    },
 }
-"""What the counters of fallback, failure and reset that Linux has, or had, count; in the report's order."""
+"""What counters of fallback, failure, reset, joins and addresses count, in the report's order."""
 
-_NO_PORTS = "takes an announced address with a port of its own"
 WHY_NOT: Mapping[str, str] = {
     "MPFallbackTokenInit": "takes keys whose tokens collide, four times in a row; keys are of chance",
-    "MD5SigFallback": "the kernel refuses TCP_MD5SIG on a socket of MPTCP",
-    "FallbackFailed": "takes a race within the kernel, between a fallback and a join or a retransmission",
-    "MPCapableEndpAttempt": _NO_PORTS,
+    "MD5SigFallback": "setsockopt(TCP_MD5SIG) on a socket of MPTCP, listening or not, ends in ENOPROTOOPT",
+    "FallbackFailed": "takes a join while the first subflow is unconfirmed; Linux joins on what confirms it",
     "MPJoinSynTxCreatSkErr": "takes a kernel that is out of memory; no packet tells of it",
-    "MPJoinSynTxBindErr": "takes a path manager that is given an address the host has not",
     "MPJoinSynTxConnectErr": "takes a host without a route to its peer; no packet tells of it",
-    "MismatchPortSynRx": _NO_PORTS,
-    "MismatchPortAckRx": _NO_PORTS,
+    "MismatchPortAckRx": "takes a port that is withdrawn between SYN and third ACK, its listener being there",
 }
 """Why no case moves a counter."""
 
@@ -113,7 +123,7 @@ class Counters:
     """The counters that there are."""
 
     groups: dict[str, list[Counter]]
-    """Those of fallback, failure and reset."""
+    """Those that have a meaning here, by what they tell of."""
     others: list[Counter]
     """All others, by name."""
     sockets: dict[str, list[Shown]]

@@ -13,6 +13,7 @@ from mbtest.testing import (
     Direction,
     Interfered,
     Kind,
+    Lasts,
     Outcome,
     RunFixture,
     Sends,
@@ -26,6 +27,7 @@ from mbtest.wire import Dss, MpFastclose, Segment
 from middleboxes.delay import DelaySegments
 from middleboxes.drop import DropSegments
 from middleboxes.duplicate import DuplicateSegments
+from middleboxes.forge_option import ForgeOption
 from middleboxes.reorder import ReorderSegments
 from middleboxes.strip import StripOptions
 
@@ -236,6 +238,41 @@ def test_fast_close_is_disturbed(run: RunFixture) -> None:
     session.require(Interfered(type(box)))
     error = session.session.errors[run.sender]
     session.note(f"told {error}" if error else "told nothing within five seconds")
+
+
+@case(
+    "close.fast-on-rsts",
+    requires=("RFC8684-3.5/fast-close-rst-answered", "RFC8684-3.5/fast-close-rst-everywhere"),
+    directions=BOTH_WAYS,
+    topology=TWO_PATHS,
+)
+def test_a_connection_is_aborted_by_resets(run: RunFixture) -> None:
+    """A connection of two subflows is aborted by MP_FASTCLOSE on RSTs, where the stack can be told to."""
+    on_rst = {"fastclose_with_reset": True}
+    session = run(
+        workload=aborted(run, by_writer=False),
+        endpoint={"client": on_rst, "server": on_rst},
+    )
+
+    session.expect(Sends(run.receiver, MpFastclose))
+    session.expect(Told(run.sender))
+
+
+@case(
+    "close.forged-fast-{}",
+    each={"on-an-ack": "ack", "on-a-rst": "rst"},
+    requires="RFC8684-3.5/fast-close-wrong-key",
+    directions=BOTH_WAYS,
+    topology=TWO_PATHS,
+)
+def test_a_fast_close_is_forged(run: RunFixture) -> None:
+    """An MP_FASTCLOSE with a wrong key is forged {} of the second subflow: the connection does not end."""
+    aim = Aim(path=1, direction=run.direction, from_nth=3)
+    session = run(ForgeOption(MpFastclose(0), run.value, aim=aim), sends=512 * KIB)
+
+    session.require(Interfered(ForgeOption))
+    session.expect(Unharmed())
+    session.expect(Lasts("c1-s1"))
 
 
 def aborted(run: RunFixture, *, by_writer: bool) -> Workload:

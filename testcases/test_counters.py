@@ -7,18 +7,25 @@ from __future__ import annotations
 
 from mbtest.testing import (
     BOTH_WAYS,
+    CLIENT,
     KIB,
     MAY,
     MUST,
     SERVER,
     SHOULD,
     Aim,
+    Announce,
+    Connect,
     Counted,
     Interfered,
+    Join,
     Kind,
+    Lasts,
+    Lose,
     NoFalseData,
     OneOf,
     Outcome,
+    Remove,
     RunFixture,
     Unharmed,
     Workload,
@@ -79,3 +86,39 @@ def test_a_listener_gets_a_regular_syn(run: RunFixture) -> None:
     session.expect(Outcome.FELL_BACK)
     session.expect(Unharmed(), level=MUST)
     session.expect(Counted(SERVER, "MPTcpExtMPCapableFallbackACK", at_least=0, at_most=0), level=MAY)
+
+
+@case(
+    "counters.join-from-a-lost-address",
+    requires="RFC8684-3.4.2/valid-address-removed",
+    topology="dual-homed-client",
+    waits=7,
+)
+def test_a_join_from_an_address_that_is_lost(run: RunFixture) -> None:
+    """The client is to join from an address that it has lost: the connection goes on as it is."""
+    lost = Lose("client", after=64 * KIB, busy=True)
+    actions = (lost, Remove("client", after=64 * KIB), Join("client", after=64 * KIB))
+    session = run(sends=256 * KIB, actions=actions)
+
+    session.expect(Unharmed())
+    session.expect(Lasts("c1-s1"))
+    session.expect(Counted(CLIENT, "MPTcpExtMPJoinSynTxBindErr"), level=MAY)
+
+
+@case(
+    "counters.connection-to-a-port-for-joins",
+    requires="RFC8684-3.4.1/add-addr-any-time",
+    families=("v4",),
+    topology="dual-homed-both",
+)
+def test_a_connection_to_a_port_that_was_announced(run: RunFixture) -> None:
+    """Another connection is opened to a port that ADD_ADDR announced: the one that there is goes on."""
+    actions = (
+        Announce("server", after=64 * KIB, port=8080),
+        Connect("client", after=64 * KIB, port=8080),
+    )
+    session = run(sends=256 * KIB, actions=actions)
+
+    session.expect(Unharmed())
+    session.expect(Lasts("c1-s2"))
+    session.expect(Counted(SERVER, "MPTcpExtMPCapableEndpAttempt"), level=MAY)

@@ -20,6 +20,7 @@ from mbtest.testing import (
     Interfered,
     Kind,
     NoSubflowOn,
+    Outcome,
     ResetsWith,
     RunFixture,
     Sends,
@@ -32,8 +33,10 @@ from mbtest.wire import AddAddr, MpJoinSyn, MpTcprst, Segment
 from mbtest.wire.mptcp import RESET_REASONS
 from middleboxes.delay import DelaySegments
 from middleboxes.drop import DropSegments
+from middleboxes.flip_bits import FlipBits
 from middleboxes.forge_end import ForgeEnd
 from middleboxes.limit_rate import LimitRate
+from middleboxes.strip import StripOptions
 
 BOTH_HOMED = "dual-homed-both"
 
@@ -117,3 +120,24 @@ def test_a_subflow_is_given_up(run: RunFixture) -> None:
     session.expect(Unharmed())
     session.expect(ResetsWith(run.sender, 5))
     note_reasons(session, run.sender)
+
+
+@case(
+    "reason.{}",
+    each={
+        "stripped": StripOptions(MpTcprst),
+        "flags-set": FlipBits("flags", 0xE, MpTcprst),
+        "altered": FlipBits("reason", 0xF0, MpTcprst),
+    },
+    requires=("RFC8684-3.5/rst-ends-subflow-only", "RFC8684-3.6/reason-flags-ignored"),
+    topology="dual-homed-client",
+    waits=1,
+)
+def test_a_reason_is_disturbed(run: RunFixture) -> None:
+    """The MP_TCPRST of a RST that refuses a join is {}: the RST acts as it is, on its subflow alone."""
+    third_ack = Aim(path=1, kinds=Kind.THIRD_ACK)
+    session = run([run.value, FlipBits("hmac", aim=third_ack)], sends=256 * KIB)
+
+    session.require(Interfered(type(run.value), at_least=1 + isinstance(run.value, FlipBits)))
+    session.expect(Outcome.FEWER_SUBFLOWS)
+    session.expect(Unharmed())

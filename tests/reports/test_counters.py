@@ -95,4 +95,4 @@ def test_the_page_has_them_where_there_are_any(found, run, directory, has):
     text = render(directory(found([run(1, stacks=stacks)]))).read_text(encoding="utf-8")
     assert ('id="counters-title"' in text) is has
     assert ("<code>MPFailTx</code>" in text) is has
-    assert ("the kernel refuses TCP_MD5SIG" in text) is has
+    assert ("setsockopt(TCP_MD5SIG) on a socket" in text) is has
