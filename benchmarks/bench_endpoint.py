@@ -17,7 +17,8 @@ from benchmarks.record import record
 from mbtest import content
 from mbtest.harness.case import Choice, Variant, cases_of, variants
 from mbtest.harness.fixture import RunFixture
-from mbtest.harness.session import Plan, carry_out
+from mbtest.harness.plan import Plan
+from mbtest.harness.session import carry_out
 from mbtest.harness.topologies import topology
 from mbtest.harness.workload import MIB, Workload
 from mbtest.middlebox import Direction

@@ -14,7 +14,8 @@ import msgspec
 
 from mbtest.errors import HarnessError
 from mbtest.harness.judge import judge
-from mbtest.harness.session import Plan, carry_out
+from mbtest.harness.plan import Plan
+from mbtest.harness.session import carry_out
 from mbtest.results import Control, Outcome
 from mbtest.stacks import stack
 

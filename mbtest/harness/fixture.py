@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,12 @@ from mbtest.harness.controls import excuses, pass_through, regular_tcp
 from mbtest.harness.expect import Expectation, NoFalseData, OneOf, Role, Unharmed, receiver_of, sender_of
 from mbtest.harness.grading import Grade, broken_rules, contradicting, grade, kept_back, missed
 from mbtest.harness.judge import Judged
+from mbtest.harness.misfits import is_misfit, place_of
 from mbtest.harness.pairs import is_control, lacking
+from mbtest.harness.plan import Plan, boxes_of, intended_subflows, run_seed
 from mbtest.harness.requirements import check_ids
 from mbtest.harness.requirements import requirements as known_requirements
-from mbtest.harness.session import Plan, Session, boxes_of, carry_out, run_seed
+from mbtest.harness.session import Session, carry_out
 from mbtest.harness.witness import contradictions
 from mbtest.harness.workload import Workload
 from mbtest.middlebox import Direction, Middlebox
@@ -347,8 +348,8 @@ class RunFixture:
         if isinstance(failure, KernelFault):
             self._findings.append(failure.finding)
             return Grade(Verdict.FAIL, str(failure))
-        if isinstance(failure, UsageError) or _is_misfit(failure):
-            return Grade(Verdict.HARNESS_ERROR, f"{USAGE}{_place(failure)}{failure}")
+        if isinstance(failure, UsageError) or is_misfit(failure):
+            return Grade(Verdict.HARNESS_ERROR, f"{USAGE}{place_of(failure)}{failure}")
         if failure is not None and not isinstance(failure, Inconclusive):
             return Grade(Verdict.HARNESS_ERROR, f"{type(failure).__name__}: {failure}")
         if trial is None:
@@ -393,41 +394,6 @@ class RunFixture:
         bare = pass_through(plan, directory) if plan.boxes else None
         found = (bare, regular_tcp(plan, self.case.id, directory))
         return tuple(control for control in found if control is not None)
-
-
-def _frames(failure: BaseException | None) -> list[traceback.FrameSummary]:
-    return traceback.extract_tb(failure.__traceback__) if failure is not None else []
-
-
-def _is_misfit(failure: BaseException | None) -> bool:
-    """Whether a case made a call with arguments that do not fit: what was called has no frame then."""
-    frames = _frames(failure)
-    at_fault = isinstance(failure, TypeError) and "argument" in str(failure)
-    return at_fault and bool(frames) and _is_of_case(frames[-1])
-
-
-def _is_of_case(frame: traceback.FrameSummary) -> bool:
-    return Path(frame.filename).name.startswith("test_")
-
-
-def _place(failure: BaseException | None) -> str:
-    """Return the line of the case that led to a failure; empty where none did."""
-    for frame in reversed(_frames(failure)):
-        if _is_of_case(frame):
-            file, here = Path(frame.filename), Path.cwd()
-            return f"{file.relative_to(here) if file.is_relative_to(here) else file}:{frame.lineno}: "
-    return ""
-
-
-def intended_subflows(topology: Topology, variant: Variant) -> int:
-    """Return how many further subflows a topology has to give.
-
-    One from each further interface of the client, one to each further interface of the server. In a
-    mixed run the server announces its IPv6 addresses to a connection over IPv4.
-    """
-    if variant.family == "mixed":
-        return len(topology.server)
-    return len(topology.client) - 1 + len(topology.server) - 1
 
 
 def _clauses(requirements: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from mbtest.errors import UsageError
 from mbtest.harness.case import Variant
-from mbtest.harness.session import Plan, run_seed
+from mbtest.harness.plan import Plan, run_seed
 from mbtest.harness.workload import Workload
 from mbtest.middlebox import Aim, Direction, Middlebox
 from mbtest.middlebox.parameters import written

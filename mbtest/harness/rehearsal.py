@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from mbtest import content
 from mbtest.harness.case import Case, Choice, Variant, cases_of, variants
 from mbtest.harness.fixture import RunFixture
-from mbtest.harness.session import boxes_of
+from mbtest.harness.plan import boxes_of
 from mbtest.harness.topologies import topology
 from mbtest.middlebox import Middlebox
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 
 import msgspec
 
 from mbtest.errors import HarnessError, UsageError
-from mbtest.harness.actions import Announce, Director, kept_back
-from mbtest.harness.case import Variant
+from mbtest.harness.actions import Director, kept_back
+from mbtest.harness.plan import Plan, settings
 from mbtest.harness.watchdog import Watchdog
-from mbtest.harness.workload import PRELUDE, Application, Workload
-from mbtest.middlebox import SECOND, BoxError, Chain, Direction, Middlebox
+from mbtest.harness.workload import PRELUDE, Application
+from mbtest.middlebox import SECOND, BoxError, Chain, Direction
 from mbtest.middlebox.whereabouts import raised
 from mbtest.network.backends import make_network
 from mbtest.network.capture import Capture
-from mbtest.network.contract import Backend, Network
-from mbtest.network.topology import ROLES, Role, Topology
+from mbtest.network.contract import Network
+from mbtest.network.topology import ROLES, Role
 from mbtest.observe import CLIENT, SERVER, Observation
 from mbtest.observe.owed import Written
 from mbtest.results import BoxUse, StackState, Stream
-from mbtest.stacks import Capability, Connection, ConnectionLost, Host, Settings, stack
+from mbtest.stacks import Capability, Connection, ConnectionLost, Host, stack
 
 Address = IPv4Address | IPv6Address
 Follow = Callable[[Observation], int]
@@ -42,37 +40,6 @@ ENDLESS = 1 << 62
 """Beyond every point of a stream."""
 SETTLE = 1_500_000
 """How long intended subflows are waited for, microseconds: one retransmission of a SYN, and some."""
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one run is made of."""
-
-    variant: Variant
-    topology: Topology
-    boxes: tuple[Middlebox, ...]
-    workload: Workload
-    seed: int
-    subflows: int
-    """Further subflows intended beside the initial one."""
-    patience: float
-    """Seconds without progress of either application after which the run is stuck."""
-    limit: float
-    """Seconds after which the run ends in any case."""
-    sysctls: Mapping[str, str]
-    """By name, of both hosts, or of one with its role before it: `server:net.mptcp.checksum_enabled`."""
-    backup: bool
-    network: Backend = "namespaces"
-    endpoint: Mapping[Role, Mapping[str, object]] = {}
-    """Settings of the reference endpoint, by host, beyond those that every stack has."""
-    keep: Path | None = None
-    """Where the capture of a run that is stuck is written before anything more is asked of its sockets: a
-    kernel that is broken may not come back from the next call."""
-    grace: float = 1.0
-    """Seconds without progress, after one application was told of an error, that the other has to be told."""
-
-    def stack(self, role: Role) -> str:
-        """Return the name of a host's stack."""
-        return self.variant.client if role == "client" else self.variant.server
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,11 +74,6 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     def stream(self, direction: Direction) -> Stream:
         """Return the stream of a direction."""
         return self.streams[0 if direction is Direction.TO_SERVER else 1]
-
-
-def run_seed(seed: int, run_id: str) -> int:
-    """Return the seed of one run: the same for the same run, another for each."""
-    return zlib.crc32(f"{seed}/{run_id}".encode())
 
 
 def carry_out(plan: Plan) -> Session:
@@ -256,39 +218,6 @@ def _is_decided(connection: Connection, accepted: Sequence[Connection]) -> bool:
         return True
 
 
-def settings(plan: Plan, role: Role) -> Settings:
-    """Return what a stack is asked for: a client joins from further addresses, a server announces them."""
-    family = "v6" if plan.variant.family in ("v6", "mixed") else "v4"
-    # In a mixed run the initial subflow runs over IPv4; every interface offers its IPv6 address besides.
-    first = 0 if plan.variant.family == "mixed" else 1
-    kept = kept_back(plan.workload.actions, role)
-    further = [
-        getattr(interface, family)
-        for number, interface in enumerate(plan.topology.interfaces(role))
-        if number >= first and number not in kept
-    ]
-    addresses = tuple(address.ip for address in further if address is not None) if plan.subflows else ()
-    is_told = any(isinstance(action, Announce) and action.host != role for action in plan.workload.actions)
-    return Settings(
-        checksum=plan.variant.checksum,
-        join_from=addresses if role == "client" else (),
-        signal=addresses if role == "server" else (),
-        accept_signals=plan.subflows if role == "client" or is_told else 0,
-        subflows=plan.subflows,
-        backup=plan.backup,
-        endpoint=plan.endpoint.get(role, {}),
-        sysctls=_sysctls(plan.sysctls, role),
-    )
-
-
-def _sysctls(said: Mapping[str, str], role: Role) -> dict[str, str]:
-    """Return the sysctls of a host: those of both, and on top of them its own."""
-    own = {
-        name.removeprefix(f"{role}:"): value for name, value in said.items() if name.startswith(f"{role}:")
-    }
-    return {name: value for name, value in said.items() if ":" not in name} | own
-
-
 def _run_applications(
     plan: Plan,
     network: Network,
@@ -426,8 +355,3 @@ def _refuse_unplaced(plan: Plan, chains: Mapping[str, Chain]) -> None:
                 f"{box.describe()}: topology {plan.topology.name} has no such path; "
                 f"it has {', '.join(chains)} (0 to {len(chains) - 1})"
             )
-
-
-def boxes_of(boxes: Middlebox | Sequence[Middlebox]) -> tuple[Middlebox, ...]:
-    """Return boxes as a tuple, one alone included."""
-    return (boxes,) if isinstance(boxes, Middlebox) else tuple(boxes)

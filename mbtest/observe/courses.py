@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mbtest.observe.host import HostTrace, Judge
 from mbtest.observe.mappings import Mapping
-from mbtest.observe.state import Moment
+from mbtest.observe.moment import Moment
 from mbtest.wire import ACK, FIN, RST, SYN
 from mbtest.wire.describe import flag_names
 

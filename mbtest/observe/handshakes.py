@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mbtest.observe.moment import Moment
 from mbtest.observe.notes import note
-from mbtest.observe.state import Connection, Duty, Fallback, Manner, Mode, Moment, Subflow
+from mbtest.observe.state import Connection, Duty, Fallback, Manner, Mode, Subflow
 from mbtest.wire import ACK, SYN, MpCapable, MpJoin, MpJoinAck, MpJoinSyn, MpJoinSynAck
 from mbtest.wire.describe import option_words
 from mbtest.wire.keys import initial_data_sequence_number, join_hmac, token

@@ -12,9 +12,10 @@ from typing import Protocol
 from mbtest.observe import handshakes, signals
 from mbtest.observe.directions import Half, Skip, Stream
 from mbtest.observe.mappings import Mapping
+from mbtest.observe.moment import Moment
 from mbtest.observe.notes import Note
 from mbtest.observe.ranges import unwrap32
-from mbtest.observe.state import Connection, Duty, Mode, Moment, Subflow
+from mbtest.observe.state import Connection, Duty, Mode, Subflow
 from mbtest.wire import (
     ACK,
     FIN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mbtest.observe.state import Moment
+from mbtest.observe.moment import Moment
 
 if TYPE_CHECKING:
     from mbtest.observe.host import HostTrace

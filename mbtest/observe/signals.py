@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from mbtest.observe import handshakes
 from mbtest.observe.directions import Half
 from mbtest.observe.mappings import Mapping
+from mbtest.observe.moment import Arrival, Moment
 from mbtest.observe.notes import note
 from mbtest.observe.ranges import unwrap64
-from mbtest.observe.state import Arrival, Connection, Duty, Fallback, Manner, Mode, Moment, Owed
+from mbtest.observe.state import Connection, Duty, Fallback, Manner, Mode, Owed
 from mbtest.wire import (
     RST,
     AddAddr,

@@ -22,7 +22,7 @@ from mbtest.harness.actions import (
     needed,
 )
 from mbtest.harness.fixture import RunFixture, Trial, Unsupported
-from mbtest.harness.session import settings
+from mbtest.harness.plan import settings
 from mbtest.harness.topologies import topology
 from mbtest.harness.workload import KIB, Workload
 from mbtest.results import Outcome

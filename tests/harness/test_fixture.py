@@ -11,7 +11,7 @@ import pytest
 
 from mbtest.errors import HarnessError
 from mbtest.harness.expect import Interfered, Sends, Unharmed
-from mbtest.harness.fixture import Inconclusive, RunFixture, Unsupported, intended_subflows
+from mbtest.harness.fixture import Inconclusive, RunFixture, Unsupported
 from mbtest.harness.pairs import is_control
 from mbtest.harness.topologies import topology
 from mbtest.harness.workload import KIB
@@ -263,21 +263,6 @@ def test_regular_tcp_is_a_control_that_nothing_is_expected_of(fixture: Make) -> 
     assert entry.verdict is Verdict.INFORMATIONAL
     assert entry.reason.startswith("regular TCP through these boxes: ")
     assert entry.findings == ()
-
-
-@pytest.mark.parametrize(
-    ("name", "family", "number"),
-    [
-        ("one-path", "v4", 0),
-        ("dual-homed-client", "v4", 1),
-        ("dual-homed-client", "mixed", 1),
-        ("dual-homed-both", "v6", 2),
-        ("dual-homed-both", "mixed", 2),
-    ],
-)
-def test_a_topology_has_subflows_to_give(fixture: Make, name: str, family: str, number: int) -> None:
-    variant = fixture(family=family, topology_name=name).variant
-    assert intended_subflows(topology(name), variant) == number
 
 
 def test_the_same_seed_gives_the_same_octets_and_numbers(fixture: Make) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from mbtest.errors import UsageError
 from mbtest.harness.fixture import RunFixture
-from mbtest.harness.session import STORM, boxes_of, run_seed, settings
+from mbtest.harness.session import STORM
 from mbtest.harness.workload import KIB, Workload
 from mbtest.middlebox import Aim, BoxError, Direction, Kind, Middlebox
 from mbtest.results import Outcome
@@ -38,17 +38,6 @@ class Laggard(Middlebox):
         while time.monotonic() < until:
             pass
         return [segment]
-
-
-def test_seeds_differ_between_runs_and_are_the_same_for_one() -> None:
-    assert run_seed(1, "a") == run_seed(1, "a")
-    assert len({run_seed(seed, name) for seed in (1, 2) for name in ("a", "b")}) == 4
-
-
-def test_one_box_or_several() -> None:
-    box = PassThrough()
-    assert boxes_of(box) == boxes_of([box]) == (box,)
-    assert boxes_of(()) == ()
 
 
 def test_a_session_tells_all_of_a_run(fixture: Make) -> None:
@@ -128,26 +117,6 @@ def test_boxes_are_copies_on_each_path(fixture: Make) -> None:
     box = StripOptions(aim=Aim(path="c2-s1"))
     session = fixture(topology_name="dual-homed-client")(box, client_sends=KIB).session
     assert [use.path for use in session.boxes] == ["c2-s1"]
-
-
-def test_clients_join_and_servers_announce(fixture: Make) -> None:
-    plan = fixture(topology_name="dual-homed-both", checksum=True)(sysctls={"net.ipv4.tcp_sack": "1"})
-    client, server = (settings(plan.session.plan, role) for role in ("client", "server"))
-    assert [str(address) for address in client.join_from] == ["198.18.2.2"]
-    assert [str(address) for address in server.signal] == ["198.19.2.2"]
-    assert client.signal == server.join_from == ()
-    assert client.checksum
-    assert client.subflows == server.subflows == 2
-    assert (client.accept_signals, server.accept_signals) == (2, 0)
-    assert client.sysctls == {"net.ipv4.tcp_sack": "1"}
-
-
-def test_a_sysctl_may_be_one_hosts_alone(fixture: Make) -> None:
-    said = {"net.ipv4.tcp_sack": "1", "server:net.ipv4.tcp_sack": "0", "client:net.ipv4.tcp_ecn": "0"}
-    session = fixture()(sysctls=said).session
-    client, server = (settings(session.plan, role).sysctls for role in ("client", "server"))
-    assert client == {"net.ipv4.tcp_sack": "1", "net.ipv4.tcp_ecn": "0"}
-    assert server == {"net.ipv4.tcp_sack": "0"}
 
 
 def test_a_mixed_run_is_joined_over_ipv6(fixture: Make) -> None:

@@ -27,7 +27,8 @@ from mbtest.network.capture import Capture
 from mbtest.network.contract import Backend
 from mbtest.observe.host import HostTrace
 from mbtest.observe.mappings import Mapping
-from mbtest.observe.state import Connection, Moment
+from mbtest.observe.moment import Moment
+from mbtest.observe.state import Connection
 from mbtest.observe.trace import Trace
 from tests.observe.conversation import ADDRESSES, Talk
 

@@ -13,7 +13,8 @@ import msgspec
 from mbtest.endpoint import Configuration, Endpoint, Event, Kind, Subflow
 from mbtest.harness import session
 from mbtest.harness.found import Found
-from mbtest.harness.session import Plan, Session
+from mbtest.harness.plan import Plan
+from mbtest.harness.session import Session
 from mbtest.harness.workload import Application, content
 from mbtest.middlebox import Chain, Direction
 from mbtest.network.topology import ROLES, Role

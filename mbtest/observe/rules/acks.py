@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mbtest.observe.host import HostTrace
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules.conditions import BARE, DATA, DATA_ACK, EARLY, INITIAL, LATER, MAPPING
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.rules.registry import END, MUST, rule
 from mbtest.observe.rules.tcp import beyond
-from mbtest.observe.state import Duty, Mode, Moment
+from mbtest.observe.state import Duty, Mode
 from mbtest.wire import RST
 
 

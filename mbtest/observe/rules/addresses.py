@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mbtest.observe.host import HostTrace
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules.conditions import LATER, NO_DSS, OPTIONS
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
-from mbtest.observe.state import Duty, Moment
+from mbtest.observe.state import Duty
 from mbtest.wire import FIN, AddAddr, MpPrio, RemoveAddr, UnknownMptcp
 from mbtest.wire.keys import add_addr_hmac
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from mbtest.observe.host import HostTrace
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules.conditions import DATA, EARLY, INITIAL, MAPPING, ON_SYN, OPTIONS, TROUBLED
 from mbtest.observe.rules.registry import MUST, rule
-from mbtest.observe.state import Manner, Mode, Moment
+from mbtest.observe.state import Manner, Mode
 from mbtest.wire import ACK, RST, SYN, Dss, MpCapable, MpJoin, MpTcprst
 from mbtest.wire.mptcp import EXTENSIBILITY, HMAC_SHA256
 

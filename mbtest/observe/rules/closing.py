@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mbtest.observe.host import HostTrace
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules.conditions import DATA, ENDING, ON_FIN, ON_RST, ON_SYN
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
-from mbtest.observe.state import PATIENCE, Duty, Moment
+from mbtest.observe.state import PATIENCE, Duty
 from mbtest.wire import ACK, RST, SYN, MpFastclose, MpJoinSyn, MpTcprst
 from mbtest.wire.mptcp import Reason
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mbtest.observe.state import Moment
+from mbtest.observe.moment import Moment
 from mbtest.wire import FIN, RST, SYN, URG
 
 SEGMENT: Final = 0

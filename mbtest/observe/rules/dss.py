@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mbtest.observe.host import HostTrace
 from mbtest.observe.mappings import Mapping
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules.conditions import (
     BACKUP,
     DATA,
@@ -20,7 +21,7 @@ from mbtest.observe.rules.conditions import (
 )
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.rules.registry import CHECKED, END, MUST, SHOULD, rule
-from mbtest.observe.state import PATIENCE, Duty, Moment
+from mbtest.observe.state import PATIENCE, Duty
 from mbtest.wire import SYN, Dss
 
 LOOKED_AT = 256

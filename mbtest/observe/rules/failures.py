@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mbtest.observe.host import HostTrace
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules.conditions import DATA_ACK, MAPPING, ON_RST, TROUBLED
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.rules.fallback import other_in_use
 from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
-from mbtest.observe.state import Duty, Moment
+from mbtest.observe.state import Duty
 from mbtest.wire import RST, MpFail
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mbtest.observe.host import HostTrace
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules.conditions import (
     BARE,
     DATA,
@@ -15,7 +16,7 @@ from mbtest.observe.rules.conditions import (
     TROUBLED,
 )
 from mbtest.observe.rules.registry import MUST, SHOULD, rule
-from mbtest.observe.state import PATIENCE, Manner, Moment, Subflow
+from mbtest.observe.state import PATIENCE, Manner, Subflow
 
 
 @rule(

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from mbtest.observe.handshakes import proof
 from mbtest.observe.host import HostTrace
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules.conditions import DATA, JOINED, LATER, ON_RST, ON_SYN
 from mbtest.observe.rules.duties import overdue
 from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
-from mbtest.observe.state import Duty, Moment
+from mbtest.observe.state import Duty
 from mbtest.wire import ACK, SYN, MpJoin, MpJoinAck, MpJoinSyn, MpJoinSynAck, MpTcprst
 
 

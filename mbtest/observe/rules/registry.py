@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from mbtest.observe.host import HostTrace
 from mbtest.observe.mappings import Mapping
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules.conditions import EXACT, conditions
-from mbtest.observe.state import Moment
 from mbtest.wire import MptcpOption
 
 MUST: Final = "MUST"

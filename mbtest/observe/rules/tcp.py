@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mbtest.observe.host import HostTrace
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules.conditions import (
     AGAIN,
     DATA,
@@ -19,7 +20,7 @@ from mbtest.observe.rules.conditions import (
     UNSTAMPED,
 )
 from mbtest.observe.rules.registry import END, MUST, SHOULD, rule
-from mbtest.observe.state import Mode, Moment
+from mbtest.observe.state import Mode
 from mbtest.wire import (
     ACK,
     FIN,

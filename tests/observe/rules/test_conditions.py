@@ -3,9 +3,9 @@
 import pytest
 
 from mbtest.observe.mappings import Mapping
+from mbtest.observe.moment import Moment
 from mbtest.observe.rules import RULES, Rulebook
 from mbtest.observe.rules import conditions as c
-from mbtest.observe.state import Moment
 from mbtest.wire import ACK, FIN, URG, MpFail, MpPrio, Timestamps, WindowScale
 from tests.observe.conversation import IDSN, Talk
 
