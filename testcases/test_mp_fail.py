@@ -42,11 +42,9 @@ REQUESTS = Workload(shape="rounds", rounds=9, client_sends=9 * KIB, server_sends
 What reaches a host before a signal, and what after it, is the same however long anything takes; and an
 infinite mapping has a segment that it fits in.
 """
-LONG_WAY = DelaySegments(50 * MILLISECOND)
-"""A path so long that a host is done with what came before anything answers what it sends.
-
-All that a window allows is under way then, and no signal crosses what an application or a thread of the
-kernel is about to send, however busy the machine is.
+LONG_PATH, TWO_PATHS = "long-path", "long-paths"
+"""So long that all that a window allows is under way when a signal comes, and that no signal crosses what an
+application or a thread of the kernel is about to send, however busy the machine is.
 """
 LONG = 5_000 * MILLISECOND
 """How long a segment waits for others to overtake it, at most."""
@@ -54,7 +52,6 @@ IN_THE_THIRD = 2 * KIB + 100
 GIVE_UP = {"net.mptcp.close_timeout": "1"}
 """A kernel waits a minute for a new subflow when all are gone; a second lets a run see what comes then."""
 WITHOUT_TIMESTAMPS = {"net.ipv4.tcp_timestamps": "0"}
-TWO_PATHS = "dual-homed-client"
 
 
 def altered(direction: Direction, at: int | tuple[int, ...] = AT, path: int | None = None) -> RewritePayload:
@@ -117,40 +114,50 @@ def became_tcp(run: RunFixture, session: Trial) -> None:
     directions=BOTH_WAYS,
     checksums=(True,),
     waits=5,
+    topology=LONG_PATH,
 )
 def test_one_mapping_fails(run: RunFixture) -> None:
     """An octet of the {} of four is altered: MP_FAIL, infinite mapping, regular TCP."""
-    became_tcp(run, run([altered(run.direction, run.value), LONG_WAY], workload=exchange(run)))
+    became_tcp(run, run(altered(run.direction, run.value), workload=exchange(run)))
 
 
-@case("fail.with-data-fin", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+@case(
+    "fail.with-data-fin", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5, topology=LONG_PATH
+)
 def test_the_mapping_with_the_data_fin_fails(run: RunFixture) -> None:
     """The last octet before the DATA_FIN is altered: regular TCP, and both streams end."""
-    survived(run([altered(run.direction, 48 * KIB - 1), LONG_WAY], sends=48 * KIB))
+    survived(run(altered(run.direction, 48 * KIB - 1), sends=48 * KIB))
 
 
-@case("fail.one-small-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+@case(
+    "fail.one-small-mapping",
+    requires=FAILS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    waits=5,
+    topology=LONG_PATH,
+)
 def test_the_only_mapping_fails(run: RunFixture) -> None:
     """Of a stream of 100 octets one is altered: it arrives as over regular TCP."""
-    survived(run([altered(run.direction, 50), LONG_WAY], sends=100))
+    survived(run(altered(run.direction, 50), sends=100))
 
 
-@case("fail.both-directions", requires=FAILS, checksums=(True,), waits=5)
+@case("fail.both-directions", requires=FAILS, checksums=(True,), waits=5, topology=LONG_PATH)
 def test_both_directions_fail_at_once(run: RunFixture) -> None:
     """A request and its answer are altered, in one exchange: both hosts become regular TCP."""
     boxes = [altered(direction, IN_THE_THIRD) for direction in BOTH_WAYS]
-    survived(run([*boxes, LONG_WAY], workload=REQUESTS))
+    survived(run(boxes, workload=REQUESTS))
 
 
-@case("fail.both-directions-in-turn", requires=FAILS, checksums=(True,), waits=5)
+@case("fail.both-directions-in-turn", requires=FAILS, checksums=(True,), waits=5, topology=LONG_PATH)
 def test_the_directions_fail_one_after_the_other(run: RunFixture) -> None:
     """A request is altered, and later an answer: the second change is made to regular TCP."""
     boxes = [altered(direction, place * KIB) for direction, place in zip(BOTH_WAYS, (5, 15), strict=True)]
     workload = Workload(shape="rounds", rounds=20, client_sends=20 * KIB, server_sends=20 * KIB)
-    survived(run([*boxes, LONG_WAY], workload=workload))
+    survived(run(boxes, workload=workload))
 
 
-@case("fail.peer-sends", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+@case("fail.peer-sends", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5, topology=LONG_PATH)
 def test_the_other_side_sends_all_the_while(run: RunFixture) -> None:
     """One direction is altered while the other sends, too: both streams arrive as over regular TCP.
 
@@ -160,7 +167,7 @@ def test_the_other_side_sends_all_the_while(run: RunFixture) -> None:
     workload = Workload(
         shape="rounds", rounds=8, overlap=True, client_sends=sizes["client"], server_sends=sizes["server"]
     )
-    survived(run([altered(run.direction, IN_THE_THIRD), LONG_WAY], workload=workload))
+    survived(run(altered(run.direction, IN_THE_THIRD), workload=workload))
 
 
 @case("fail.peer-ended-first", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
@@ -185,6 +192,7 @@ def test_the_receiver_had_ended_its_stream(run: RunFixture) -> None:
     directions=BOTH_WAYS,
     checksums=(True,),
     waits=5,
+    topology=LONG_PATH,
 )
 def test_data_goes_on_being_altered(run: RunFixture) -> None:
     """After the failure data goes on {}: after the infinite mapping that is as over regular TCP."""
@@ -198,10 +206,17 @@ def test_data_goes_on_being_altered(run: RunFixture) -> None:
         shape="rounds", rounds=16, overlap=True, client_sends=sizes["client"], server_sends=sizes["server"]
     )
     # Longer than the reference endpoint waits for an answer to MP_FAIL.
-    survived(run([box, LONG_WAY], workload=workload, patience=8))
+    survived(run(box, workload=workload, patience=8))
 
 
-@case("fail.unequal-lengths", requires=KEEPS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+@case(
+    "fail.unequal-lengths",
+    requires=KEEPS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    waits=5,
+    topology=LONG_PATH,
+)
 def test_data_grows_and_shrinks_again(run: RunFixture) -> None:
     """Eleven octets are put in, and eleven cut out later: the stream is as over regular TCP."""
     aim = Aim(direction=run.direction)
@@ -209,7 +224,7 @@ def test_data_grows_and_shrinks_again(run: RunFixture) -> None:
         RewritePayload(IN_THE_THIRD, b"hello world", 0, aim=aim),
         RewritePayload(IN_THE_THIRD + 3 * KIB, b"", 11, aim=aim),
     ]
-    survived(run([*boxes, LONG_WAY], workload=REQUESTS))
+    survived(run(boxes, workload=REQUESTS))
 
 
 # -- What becomes of MP_FAIL -------------------------------------------------------------------------------
@@ -222,7 +237,7 @@ def with_signals(run: RunFixture, box: Middlebox) -> Trial:
     on meanwhile, as PAWS wants it (RFC 7323 §5.3), and so is its MP_FAIL: see `fail.signal-lost`.
     """
     session = run(
-        [altered(run.direction, IN_THE_THIRD), box, LONG_WAY],
+        [altered(run.direction, IN_THE_THIRD), box],
         workload=REQUESTS,
         patience=8,
         sysctls=WITHOUT_TIMESTAMPS,
@@ -237,19 +252,35 @@ def back(run: RunFixture, form: type[MptcpOption] = MpFail, nth: int | None = No
     return Aim(direction=run.direction.reverse, where=carries(form), nth=nth)
 
 
-@case("fail.signal-lost", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=8)
+@case(
+    "fail.signal-lost", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=8, topology=LONG_PATH
+)
 def test_the_first_mp_fail_is_lost(run: RunFixture) -> None:
     """The segment with the first MP_FAIL is lost: the stream still arrives as over regular TCP."""
     survived(with_signals(run, DropSegments(aim=back(run, nth=1))))
 
 
-@case("fail.signal-stripped-once", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=8)
+@case(
+    "fail.signal-stripped-once",
+    requires=FAILS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    waits=8,
+    topology=LONG_PATH,
+)
 def test_the_first_mp_fail_is_stripped(run: RunFixture) -> None:
     """The first MP_FAIL is stripped: the stream still arrives as over regular TCP."""
     survived(with_signals(run, StripOptions(MpFail, aim=back(run, nth=1))))
 
 
-@case("fail.signal-stripped", requires=KEEPS, directions=BOTH_WAYS, checksums=(True,), waits=8)
+@case(
+    "fail.signal-stripped",
+    requires=KEEPS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    waits=8,
+    topology=LONG_PATH,
+)
 def test_every_mp_fail_is_stripped(run: RunFixture) -> None:
     """Every MP_FAIL of the receiver is stripped: no application reads what its peer did not write."""
     session = with_signals(run, StripOptions(MpFail, aim=back(run)))
@@ -258,7 +289,14 @@ def test_every_mp_fail_is_stripped(run: RunFixture) -> None:
     session.expect(NoFalseData())
 
 
-@case("fail.answer-stripped", requires=KEEPS, directions=BOTH_WAYS, checksums=(True,), waits=8)
+@case(
+    "fail.answer-stripped",
+    requires=KEEPS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    waits=8,
+    topology=LONG_PATH,
+)
 def test_every_answer_to_mp_fail_is_stripped(run: RunFixture) -> None:
     """The answer to MP_FAIL is stripped, the infinite mapping is not: as over regular TCP, or a reset."""
     box = StripOptions(MpFail, aim=Aim(direction=run.direction, where=carries(MpFail)))
@@ -279,6 +317,7 @@ def test_every_answer_to_mp_fail_is_stripped(run: RunFixture) -> None:
     directions=BOTH_WAYS,
     checksums=(True,),
     waits=6,
+    topology=LONG_PATH,
 )
 def test_mp_fail_is_disturbed(run: RunFixture) -> None:
     """The first MP_FAIL of the receiver is {}: the stream arrives as over regular TCP.
@@ -304,13 +343,16 @@ def test_mp_fail_is_disturbed(run: RunFixture) -> None:
     directions=BOTH_WAYS,
     checksums=(True,),
     waits=6,
+    topology=LONG_PATH,
 )
 def test_the_infinite_mapping_is_disturbed(run: RunFixture) -> None:
     """The first segment with the infinite mapping is {}: the stream arrives as over regular TCP."""
     survived(with_signals(run, run.value(Aim(direction=run.direction, where=infinite, nth=1))))
 
 
-@case("infinite.stripped", requires=KEEPS, directions=BOTH_WAYS, checksums=(True,), waits=8)
+@case(
+    "infinite.stripped", requires=KEEPS, directions=BOTH_WAYS, checksums=(True,), waits=8, topology=LONG_PATH
+)
 def test_the_infinite_mapping_is_stripped(run: RunFixture) -> None:
     """Every infinite mapping is stripped: both hosts signalled MP_FAIL, so the stream arrives, or a reset."""
     session = with_signals(run, StripOptions(Dss, aim=Aim(direction=run.direction, where=infinite)))
@@ -335,7 +377,7 @@ def test_data_of_every_subflow_is_altered(run: RunFixture) -> None:
     Once data in flight is not contiguous the RFC asks for a reset, after which a sender may join anew.
     """
     box = RewritePayload(at=2 * KIB, every=512, aim=Aim(direction=run.direction))
-    session = run([box, LONG_WAY], workload=REQUESTS, patience=8, sysctls=GIVE_UP)
+    session = run(box, workload=REQUESTS, patience=8, sysctls=GIVE_UP)
 
     session.require(Interfered(RewritePayload))
     session.expect(Outcome.FELL_BACK, Outcome.FEWER_SUBFLOWS, Outcome.RESET)
@@ -352,7 +394,7 @@ def test_data_of_every_subflow_is_altered(run: RunFixture) -> None:
 def test_both_directions_fail_on_one_of_two_subflows(run: RunFixture) -> None:
     """Both directions of the first of two subflows are altered: it is reset, the other carries on."""
     boxes = [altered(direction, 16 * KIB, path=0) for direction in BOTH_WAYS]
-    session = run([*boxes, LONG_WAY], workload=blocks(run, answers=8 * 48 * KIB))
+    session = run(boxes, workload=blocks(run, answers=8 * 48 * KIB))
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())
@@ -372,7 +414,7 @@ def test_both_directions_fail_on_one_of_two_subflows(run: RunFixture) -> None:
 def test_data_grows_on_one_of_two_subflows(run: RunFixture) -> None:
     """A gateway puts octets in on the {} of two subflows: it is reset, nothing of that is delivered."""
     box = RewritePayload(8 * KIB, b"hello world", 0, aim=Aim(path=run.value, direction=run.direction))
-    session = run([box, LONG_WAY], workload=blocks(run))
+    session = run(box, workload=blocks(run))
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())

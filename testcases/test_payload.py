@@ -6,7 +6,6 @@ from mbtest.testing import (
     BOTH_WAYS,
     KIB,
     MAY,
-    MILLISECOND,
     SHOULD,
     Aim,
     AnswersMpFail,
@@ -24,20 +23,16 @@ from mbtest.testing import (
     case,
 )
 from mbtest.wire import MpFail
-from middleboxes.delay import DelaySegments
 from middleboxes.rewrite_payload import RewritePayload
 
 FAILS = ("RFC8684-3.7/mp-fail", "RFC8684-3.7/infinite-mapping")
-TWO_PATHS = "dual-homed-client"
 REQUESTS = Workload(shape="rounds", rounds=9, client_sends=9 * KIB, server_sends=9 * KIB)
 """Requests and answers of one segment each: nothing else is under way when one of them fails."""
 IN_THE_THIRD = 85 * KIB
 """In the third of four blocks of 40 KiB, with more of its first flight behind it."""
-LONG_WAY = DelaySegments(50 * MILLISECOND)
-"""A path so long that a host is done with what came before anything answers what it sends.
-
-All that a window allows is under way then, and no signal crosses what an application or a thread of the
-kernel is about to send, however busy the machine is.
+LONG_PATH, TWO_PATHS = "long-path", "long-paths"
+"""So long that all that a window allows is under way when a signal comes, and that no signal crosses what an
+application or a thread of the kernel is about to send, however busy the machine is.
 """
 
 
@@ -68,47 +63,75 @@ def became_tcp(run: RunFixture, session: Trial) -> None:
     session.expect(FellBack(Fallback.INFINITE_MAPPING), level=SHOULD)
 
 
-@case("payload.first-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+@case(
+    "payload.first-mapping",
+    requires=FAILS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    topology=LONG_PATH,
+    waits=2,
+)
 def test_first_mapping_altered(run: RunFixture) -> None:
     """An octet of the first mapping is altered: MP_FAIL, infinite mapping, regular TCP."""
-    session = run([RewritePayload(at=100, aim=Aim(direction=run.direction)), LONG_WAY], workload=REQUESTS)
+    session = run(RewritePayload(at=100, aim=Aim(direction=run.direction)), workload=REQUESTS)
 
     became_tcp(run, session)
 
 
-@case("payload.middle-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+@case(
+    "payload.middle-mapping",
+    requires=FAILS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    waits=5,
+    topology=LONG_PATH,
+)
 def test_middle_mapping_altered(run: RunFixture) -> None:
     """An octet in mid-transfer is altered: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=IN_THE_THIRD, aim=Aim(direction=run.direction))
-    session = run([box, LONG_WAY], workload=exchange(run, 160 * KIB))
+    session = run(box, workload=exchange(run, 160 * KIB))
 
     became_tcp(run, session)
 
 
-@case("payload.every-mapping", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+@case(
+    "payload.every-mapping",
+    requires=FAILS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    waits=5,
+    topology=LONG_PATH,
+)
 def test_data_altered_again_and_again(run: RunFixture) -> None:
     """From 85 KiB on an octet of every 4 KiB is altered: after the fallback all is as over regular TCP."""
     box = RewritePayload(at=IN_THE_THIRD, every=4 * KIB, aim=Aim(direction=run.direction))
-    session = run([box, LONG_WAY], workload=exchange(run, 160 * KIB))
+    session = run(box, workload=exchange(run, 160 * KIB))
 
     became_tcp(run, session)
 
 
-@case("payload.longer", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+@case("payload.longer", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5, topology=LONG_PATH)
 def test_data_grows(run: RunFixture) -> None:
     """A gateway inserts 11 octets at 40 KiB: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=40 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
-    session = run([box, LONG_WAY], sends=48 * KIB)
+    session = run(box, sends=48 * KIB)
 
     became_tcp(run, session)
 
 
-@case("payload.longer-without-timestamps", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+@case(
+    "payload.longer-without-timestamps",
+    requires=FAILS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    waits=5,
+    topology=LONG_PATH,
+)
 def test_data_grows_without_timestamps(run: RunFixture) -> None:
     """As payload.longer, without TCP timestamps: MP_FAIL finds room beside a DSS with a DATA_FIN."""
     box = RewritePayload(at=40 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
     session = run(
-        [box, LONG_WAY],
+        box,
         sends=48 * KIB,
         sysctls={"net.ipv4.tcp_timestamps": "0"},
         endpoint={"client": {"timestamps": False}, "server": {"timestamps": False}},
@@ -117,41 +140,62 @@ def test_data_grows_without_timestamps(run: RunFixture) -> None:
     became_tcp(run, session)
 
 
-@case("payload.shorter", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+@case("payload.shorter", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5, topology=LONG_PATH)
 def test_data_shrinks(run: RunFixture) -> None:
     """A gateway cuts 7 octets out at 40 KiB: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=40 * KIB, put=b"", cut=7, aim=Aim(direction=run.direction))
-    session = run([box, LONG_WAY], sends=48 * KIB)
+    session = run(box, sends=48 * KIB)
 
     became_tcp(run, session)
 
 
-@case("payload.longer-at-start", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=3)
+@case(
+    "payload.longer-at-start",
+    requires=FAILS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    waits=3,
+    topology=LONG_PATH,
+)
 def test_data_grows_at_the_start(run: RunFixture) -> None:
     """A gateway puts 30 octets in front of the first data: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(
         at=0, put=b"X-Forwarded-For: 192.0.2.1\r\n\r\n", cut=0, aim=Aim(direction=run.direction)
     )
-    session = run([box, LONG_WAY], sends=48 * KIB)
+    session = run(box, sends=48 * KIB)
 
     became_tcp(run, session)
 
 
-@case("payload.more-than-a-window-waits", requires=FAILS, directions=BOTH_WAYS, checksums=(True,), waits=5)
+@case(
+    "payload.more-than-a-window-waits",
+    requires=FAILS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    waits=5,
+    topology=LONG_PATH,
+)
 def test_altered_while_more_than_a_window_waits(run: RunFixture) -> None:
     """The sender ended its stream with more written than the peer's window holds: it arrives all the same."""
-    session = run([RewritePayload(at=40_000, aim=Aim(direction=run.direction)), LONG_WAY], sends=70_000)
+    session = run(RewritePayload(at=40_000, aim=Aim(direction=run.direction)), sends=70_000)
 
     session.require(Interfered(RewritePayload))
     session.expect(Unharmed())
 
 
-@case("payload.between-requests", requires=FAILS, directions=BOTH_WAYS, checksums=(True,))
+@case(
+    "payload.between-requests",
+    requires=FAILS,
+    directions=BOTH_WAYS,
+    checksums=(True,),
+    topology=LONG_PATH,
+    waits=2,
+)
 def test_a_later_request_or_answer_is_altered(run: RunFixture) -> None:
     """One of twenty requests, or answers, is altered, nothing else being under way: regular TCP then on."""
     box = RewritePayload(at=10 * KIB, aim=Aim(direction=run.direction))
     workload = Workload(shape="rounds", rounds=20, client_sends=20 * KIB, server_sends=20 * KIB)
-    session = run([box, LONG_WAY], workload=workload)
+    session = run(box, workload=workload)
 
     became_tcp(run, session)
 
@@ -171,13 +215,14 @@ def test_altered_without_checksums(run: RunFixture) -> None:
     directions=BOTH_WAYS,
     level=SHOULD,
     waits=5,
+    topology=LONG_PATH,
 )
 def test_data_grows_without_checksums(run: RunFixture) -> None:
     """Data grows and no checksum guards it: mappings no longer fit, and the host must not stall."""
     box = RewritePayload(at=20 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
     # A sender may find out by its retransmission timeout at the connection level, which is long where round
     # trips were.
-    session = run([box, LONG_WAY], sends=128 * KIB, patience=20)
+    session = run(box, sends=128 * KIB, patience=20)
 
     session.require(Interfered(RewritePayload))
     session.expect(OneOf(Outcome.FELL_BACK, Outcome.RESET), level=SHOULD)
@@ -188,12 +233,12 @@ def test_data_grows_without_checksums(run: RunFixture) -> None:
     requires="RFC8684-3.7/mp-fail-rst",
     directions=BOTH_WAYS,
     checksums=(True,),
-    topology="slow-first-path",
+    topology=TWO_PATHS,
 )
 def test_altered_on_the_joined_subflow(run: RunFixture) -> None:
     """Data is altered on one of two subflows: it is reset with MP_FAIL, the data comes again on the other."""
     box = RewritePayload(at=1000, aim=Aim(path=1, direction=run.direction))
-    session = run([box, LONG_WAY], workload=blocks(run))
+    session = run(box, workload=blocks(run))
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())
@@ -212,7 +257,7 @@ def test_altered_on_the_joined_subflow(run: RunFixture) -> None:
 def test_altered_on_the_initial_subflow_of_two(run: RunFixture) -> None:
     """Data is altered on the initial of two subflows: it is reset with MP_FAIL, the joined one carries on."""
     box = RewritePayload(at=16 * KIB, aim=Aim(path=0, direction=run.direction))
-    session = run([box, LONG_WAY], workload=blocks(run))
+    session = run(box, workload=blocks(run))
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())
