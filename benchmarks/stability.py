@@ -221,6 +221,11 @@ class Stability:
                 elif time.monotonic() - worker.since > self._patience:
                     self._give_up(worker)
 
+    def stop(self) -> None:
+        """Give up what is under way, uncounted."""
+        while self._workers:
+            self._workers.pop().end(at_once=True)
+
     def _start(self) -> None:
         """Start a worker, while there is something for it to do."""
         if self._left:
@@ -291,14 +296,16 @@ def main() -> int:
         process.start()
     try:
         stability.go()
+    except KeyboardInterrupt:
+        stability.stop()
     finally:
         for process in load:
             process.terminate()
     lines = table(stability.found)
     several = sum(len(ends) > 1 for ends in stability.found.values())
     lost = [name for name, ends in sorted(stability.found.items()) if LOST in ends]
-    times = sorted({ends.total() for ends in stability.found.values()})
-    often = f"{times[0]} to {times[-1]}" if times[1:] else f"{told.times}"
+    times = sorted({ends.total() for ends in stability.found.values()}) or [0]
+    often = f"{times[0]} to {times[-1]}" if times[1:] else f"{times[0]}"
     lines.append(f"{len(stability.found)} runs, {often} times each; {several} came to several ends")
     if lost:
         lines.append(f"given up, see dmesg: {', '.join(lost)}")

@@ -35,7 +35,7 @@ from middleboxes.strip import StripOptions
 
 FAILS = ("RFC8684-3.7/mp-fail", "RFC8684-3.7/mp-fail-answered", "RFC8684-3.7/infinite-mapping")
 KEEPS = "RFC8684-3.7/fallback-keeps-data"
-SIZE, AT = 160 * KIB, 100 * KIB
+SIZE = 160 * KIB
 REQUESTS = Workload(shape="rounds", rounds=9, client_sends=9 * KIB, server_sends=9 * KIB)
 """Requests and answers of one segment each, and nothing else under way.
 
@@ -54,7 +54,7 @@ GIVE_UP = {"net.mptcp.close_timeout": "1"}
 WITHOUT_TIMESTAMPS = {"net.ipv4.tcp_timestamps": "0"}
 
 
-def altered(direction: Direction, at: int | tuple[int, ...] = AT, path: int | None = None) -> RewritePayload:
+def altered(direction: Direction, at: int | tuple[int, ...], path: int | None = None) -> RewritePayload:
     """Return a box that changes an octet of one direction, whenever it passes."""
     return RewritePayload(at=at, aim=Aim(direction=direction, path=path))
 
@@ -184,9 +184,9 @@ def test_the_receiver_had_ended_its_stream(run: RunFixture) -> None:
 @case(
     "fail.goes-on-{}",
     each={
-        "changing": RewritePayload(at=AT, every=8 * KIB),
-        "growing": RewritePayload(at=AT, put=b"192.0.2.1, ", cut=0, every=8 * KIB),
-        "shrinking": RewritePayload(at=AT, put=b"", cut=7, every=8 * KIB),
+        "changing": RewritePayload(at=28 * KIB, every=4 * KIB),
+        "growing": RewritePayload(at=28 * KIB, put=b"192.0.2.1, ", cut=0, every=4 * KIB),
+        "shrinking": RewritePayload(at=28 * KIB, put=b"", cut=7, every=4 * KIB),
     },
     requires=("RFC8684-3.7/altered-after-infinite", *FAILS),
     directions=BOTH_WAYS,
@@ -199,11 +199,11 @@ def test_data_goes_on_being_altered(run: RunFixture) -> None:
     box = RewritePayload(
         run.value.at, run.value.put, run.value.cut, every=run.value.every, aim=Aim(direction=run.direction)
     )
-    # A block is under way at once, whatever the congestion window, and the altered octet is in its first
-    # segment. Half of it is answered: a block that shrinks does not arrive whole.
-    sizes = {run.sender: SIZE, run.receiver: 16 * 100}
+    # A block is three segments, which the least congestion window lets go at once, and the altered octet is
+    # in the first. Half of it is answered: a block that shrinks does not arrive whole.
+    sizes = {run.sender: 12 * 4 * KIB, run.receiver: 12 * 100}
     workload = Workload(
-        shape="rounds", rounds=16, overlap=True, client_sends=sizes["client"], server_sends=sizes["server"]
+        shape="rounds", rounds=12, overlap=True, client_sends=sizes["client"], server_sends=sizes["server"]
     )
     # Longer than the reference endpoint waits for an answer to MP_FAIL.
     survived(run(box, workload=workload, patience=8))
