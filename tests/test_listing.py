@@ -88,7 +88,7 @@ def test_topologies_say_their_paths(capsys: pytest.CaptureFixture[str]) -> None:
 def test_stacks_say_what_they_can(capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json("stacks", capsys)
     assert set(found) == {"linux", "tcp", "reference"}
-    assert found["linux"]["capabilities"] == ["checksum", "join", "mptcp", "signal"]
+    assert found["linux"]["capabilities"] == ["checksum", "join", "lose", "manage", "mptcp", "signal"]
     assert found["tcp"]["capabilities"] == []
     assert found["reference"]["networks"] == ["namespaces", "simulated"]
 
