@@ -108,7 +108,7 @@ def test_a_join_from_an_address_that_is_lost(run: RunFixture) -> None:
 
 @case(
     "counters.connection-to-a-port-for-joins",
-    requires="RFC8684-3.4.1/add-addr-any-time",
+    requires=("RFC8684-3.3/one-stream", "RFC8684-3.4.1/add-addr-any-time"),
     families=("v4",),
     topology="dual-homed-both",
 )

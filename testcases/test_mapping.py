@@ -201,7 +201,11 @@ def test_a_mapping_points_out_of_the_window(run: RunFixture) -> None:
 
 @case(
     "mapping.dsn-of-old-data",
-    requires=("RFC8684-3.3.1/first-copy-delivered", "RFC8684-3.3.6/data-level-timer"),
+    requires=(
+        "RFC8684-3.3/one-stream",
+        "RFC8684-3.3.1/first-copy-delivered",
+        "RFC8684-3.3.6/data-level-timer",
+    ),
     directions=BOTH_WAYS,
     waits=2,
 )
@@ -318,7 +322,11 @@ def test_a_copy_has_another_mapping(run: RunFixture) -> None:
 
 @case(
     "mapping.on-one-segment",
-    requires=("RFC8684-3.3.1/mapping-covers-segments", "RFC8684-3.7/fewer-dss-afterwards"),
+    requires=(
+        "RFC8684-3.3/one-stream",
+        "RFC8684-3.3.1/mapping-covers-segments",
+        "RFC8684-3.7/fewer-dss-afterwards",
+    ),
     directions=BOTH_WAYS,
     checksums=(False, True),
 )
@@ -330,7 +338,7 @@ def test_only_the_first_segment_has_the_mapping(run: RunFixture) -> None:
 
 @case(
     "mapping.overtaken-by-data",
-    requires="RFC8684-3.3.1/mapping-covers-segments",
+    requires=("RFC8684-3.3/one-stream", "RFC8684-3.3.1/mapping-covers-segments"),
     directions=BOTH_WAYS,
     checksums=(False, True),
 )

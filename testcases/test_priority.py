@@ -158,7 +158,11 @@ def test_every_subflow_becomes_a_backup(run: RunFixture) -> None:
 
 @case(
     "priority.rests-then-removed",
-    requires=("RFC8684-3.4.2/backup-before-removal", "RFC8684-3.4.2/valid-address-removed"),
+    requires=(
+        "RFC8684-3.3/one-stream",
+        "RFC8684-3.4.2/backup-before-removal",
+        "RFC8684-3.4.2/valid-address-removed",
+    ),
     directions=(TO_CLIENT,),
     topology=TWO_PATHS,
 )

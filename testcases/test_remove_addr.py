@@ -71,7 +71,7 @@ def goes(run: RunFixture, host: Role, *boxes: Middlebox, interface: int = 1) -> 
 
 @case(
     "remove-addr.by-the-client",
-    requires=(REMOVED, RESET),
+    requires=("RFC8684-3.3/one-stream", REMOVED, RESET),
     directions=BOTH_WAYS,
     topology=TWO_PATHS,
 )
@@ -85,7 +85,7 @@ def test_the_client_removes_an_address(run: RunFixture) -> None:
     session.expect(Resets(CLIENT, "c2-s1"), level=SHOULD, requirement=RESET)
 
 
-@case("remove-addr.by-the-server", requires=(REMOVED, RESET), topology=BOTH_HOMED)
+@case("remove-addr.by-the-server", requires=("RFC8684-3.3/one-stream", REMOVED, RESET), topology=BOTH_HOMED)
 def test_the_server_removes_an_address(run: RunFixture) -> None:
     """The server removes an address that it announced: it says so, resets the subflow, others go on."""
     session = goes(run, SERVER)

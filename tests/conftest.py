@@ -1,9 +1,14 @@
-"""Privileges for all tests: a user namespace, where the tests run as an ordinary user."""
+"""Privileges for all tests: a user namespace, where the tests run as an ordinary user; and no test of time."""
 
 import pytest
+from hypothesis import settings
 
 from mbtest.errors import UsageError
 from mbtest.network import privileges
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
