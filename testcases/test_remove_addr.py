@@ -117,7 +117,7 @@ def test_an_address_is_removed_amid_data(run: RunFixture) -> None:
         "stripped": StripOptions(RemoveAddr),
         "duplicated": DuplicateSegments(aim=Aim(where=has_removal)),
     },
-    requires=REMOVED,
+    requires=("RFC8684-3.3/one-stream", REMOVED),
     directions=BOTH_WAYS,
     topology=TWO_PATHS,
     waits=4,

@@ -1,4 +1,4 @@
-"""Privileges for all tests: a user namespace, where the tests run as an ordinary user; and no test of time."""
+"""Privileges for all tests: a user namespace, where they run as an ordinary user; and no test of time."""
 
 import pytest
 from hypothesis import settings
