@@ -1,7 +1,7 @@
 """Mappings changed under way: numbers, lengths and checksums of DSS that are not what the sender declared.
 
-With checksums a change is found, as they cover the mapping's own numbers. Without, a mapping that is wrong
-cannot be told from one that is right, unless it points out of the window or contradicts another.
+Checksums cover a mapping's own numbers. Without, one that is wrong cannot be told from one that is right,
+unless it points out of the window or contradicts another.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ NOT_FOUND = "RFC8684-3.7/no-checksum-no-detection"
 UNMAPPED = ("RFC8684-6/unmapped-data", "RFC8684-3.3.1/unmapped-data-not-data-acked")
 OUTSIDE = ("RFC8684-3.3.4/window-by-dsn", "RFC8684-3.3.6/data-level-timer")
 FIXED = "RFC8684-3.3.1/mapping-unchanged"
+WHOLE, COVERS = "RFC8684-3.3/one-stream", "RFC8684-3.3.1/mapping-covers-segments"
 FAR = 1 << 40
 """Beyond any window."""
 
@@ -201,11 +202,7 @@ def test_a_mapping_points_out_of_the_window(run: RunFixture) -> None:
 
 @case(
     "mapping.dsn-of-old-data",
-    requires=(
-        "RFC8684-3.3/one-stream",
-        "RFC8684-3.3.1/first-copy-delivered",
-        "RFC8684-3.3.6/data-level-timer",
-    ),
+    requires=(WHOLE, "RFC8684-3.3.1/first-copy-delivered", "RFC8684-3.3.6/data-level-timer"),
     directions=BOTH_WAYS,
     waits=2,
 )
@@ -322,11 +319,7 @@ def test_a_copy_has_another_mapping(run: RunFixture) -> None:
 
 @case(
     "mapping.on-one-segment",
-    requires=(
-        "RFC8684-3.3/one-stream",
-        "RFC8684-3.3.1/mapping-covers-segments",
-        "RFC8684-3.7/fewer-dss-afterwards",
-    ),
+    requires=(WHOLE, COVERS, "RFC8684-3.7/fewer-dss-afterwards"),
     directions=BOTH_WAYS,
     checksums=(False, True),
 )
@@ -338,7 +331,7 @@ def test_only_the_first_segment_has_the_mapping(run: RunFixture) -> None:
 
 @case(
     "mapping.overtaken-by-data",
-    requires=("RFC8684-3.3/one-stream", "RFC8684-3.3.1/mapping-covers-segments"),
+    requires=(WHOLE, COVERS),
     directions=BOTH_WAYS,
     checksums=(False, True),
 )

@@ -10,6 +10,7 @@ import msgspec
 
 from mbtest.errors import HarnessError, UsageError
 from mbtest.harness.actions import Director, kept_back
+from mbtest.harness.alterations import first_wrong
 from mbtest.harness.plan import Plan, settings
 from mbtest.harness.watchdog import Watchdog
 from mbtest.harness.workload import PRELUDE, Application
@@ -172,8 +173,8 @@ def _carry_out(
         capture=capture,
         chains=chains,
         streams=(
-            client.stream(server, delivered),
-            server.stream(client, delivered),
+            _stream(plan, observation, client, server, delivered),
+            _stream(plan, observation, server, client, delivered),
         ),
         received={"to_server": bytes(server.received), "to_client": bytes(client.received)},
         written={app.role: Written(app.written, app.ended) for app in (client, server)},
@@ -182,6 +183,23 @@ def _carry_out(
         stuck=stuck,
         elapsed=elapsed,
     )
+
+
+def _stream(
+    plan: Plan,
+    observation: Observation,
+    writer: Application,
+    reader: Application,
+    delivered: Callable[[bytes, Direction], bytes],
+) -> Stream:
+    """Return what became of a direction's octets; what a box altered on any subflow is not wrong."""
+    stream = writer.stream(reader, delivered)
+    if stream.wrong_at is None:
+        return stream
+    octets = plan.workload.stream(writer.role, plan.seed)
+    expected = delivered(octets, writer.direction)
+    wrong = first_wrong(observation, reader.role, bytes(reader.received), octets, expected, stream.wrong_at)
+    return msgspec.structs.replace(stream, wrong_at=wrong, expected_difference=wrong is None)
 
 
 def _rehearse(
