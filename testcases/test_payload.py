@@ -28,8 +28,14 @@ from middleboxes.rewrite_payload import RewritePayload
 FAILS = ("RFC8684-3.7/mp-fail", "RFC8684-3.7/infinite-mapping")
 REQUESTS = Workload(shape="rounds", rounds=9, client_sends=9 * KIB, server_sends=9 * KIB)
 """Requests and answers of one segment each: nothing else is under way when one of them fails."""
-IN_THE_THIRD = 85 * KIB
-"""In the third of four blocks of 40 KiB, with more of its first flight behind it."""
+IN_THE_THIRD = 80 * KIB + 100
+"""In the first segment of the third of four blocks of 40 KiB: others are under way behind it, whatever the
+congestion window.
+"""
+PATIENCE = 8
+"""The reference endpoint waits three seconds for an answer to MP_FAIL, and two for another subflow, before it
+gives a connection up.
+"""
 LONG_PATH, TWO_PATHS = "long-path", "long-paths"
 """So long that all that a window allows is under way when a signal comes, and that no signal crosses what an
 application or a thread of the kernel is about to send, however busy the machine is.
@@ -73,7 +79,9 @@ def became_tcp(run: RunFixture, session: Trial) -> None:
 )
 def test_first_mapping_altered(run: RunFixture) -> None:
     """An octet of the first mapping is altered: MP_FAIL, infinite mapping, regular TCP."""
-    session = run(RewritePayload(at=100, aim=Aim(direction=run.direction)), workload=REQUESTS)
+    session = run(
+        RewritePayload(at=100, aim=Aim(direction=run.direction)), workload=REQUESTS, patience=PATIENCE
+    )
 
     became_tcp(run, session)
 
@@ -89,7 +97,7 @@ def test_first_mapping_altered(run: RunFixture) -> None:
 def test_middle_mapping_altered(run: RunFixture) -> None:
     """An octet in mid-transfer is altered: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=IN_THE_THIRD, aim=Aim(direction=run.direction))
-    session = run(box, workload=exchange(run, 160 * KIB))
+    session = run(box, workload=exchange(run, 160 * KIB), patience=PATIENCE)
 
     became_tcp(run, session)
 
@@ -103,9 +111,9 @@ def test_middle_mapping_altered(run: RunFixture) -> None:
     topology=LONG_PATH,
 )
 def test_data_altered_again_and_again(run: RunFixture) -> None:
-    """From 85 KiB on an octet of every 4 KiB is altered: after the fallback all is as over regular TCP."""
+    """From 80 KiB on an octet of every 4 KiB is altered: after the fallback all is as over regular TCP."""
     box = RewritePayload(at=IN_THE_THIRD, every=4 * KIB, aim=Aim(direction=run.direction))
-    session = run(box, workload=exchange(run, 160 * KIB))
+    session = run(box, workload=exchange(run, 160 * KIB), patience=PATIENCE)
 
     became_tcp(run, session)
 
@@ -114,7 +122,7 @@ def test_data_altered_again_and_again(run: RunFixture) -> None:
 def test_data_grows(run: RunFixture) -> None:
     """A gateway inserts 11 octets at 40 KiB: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=40 * KIB, put=b"hello world", cut=0, aim=Aim(direction=run.direction))
-    session = run(box, sends=48 * KIB)
+    session = run(box, sends=48 * KIB, patience=PATIENCE)
 
     became_tcp(run, session)
 
@@ -135,6 +143,7 @@ def test_data_grows_without_timestamps(run: RunFixture) -> None:
         sends=48 * KIB,
         sysctls={"net.ipv4.tcp_timestamps": "0"},
         endpoint={"client": {"timestamps": False}, "server": {"timestamps": False}},
+        patience=PATIENCE,
     )
 
     became_tcp(run, session)
@@ -144,7 +153,7 @@ def test_data_grows_without_timestamps(run: RunFixture) -> None:
 def test_data_shrinks(run: RunFixture) -> None:
     """A gateway cuts 7 octets out at 40 KiB: MP_FAIL, infinite mapping, regular TCP."""
     box = RewritePayload(at=40 * KIB, put=b"", cut=7, aim=Aim(direction=run.direction))
-    session = run(box, sends=48 * KIB)
+    session = run(box, sends=48 * KIB, patience=PATIENCE)
 
     became_tcp(run, session)
 
@@ -162,7 +171,7 @@ def test_data_grows_at_the_start(run: RunFixture) -> None:
     box = RewritePayload(
         at=0, put=b"X-Forwarded-For: 192.0.2.1\r\n\r\n", cut=0, aim=Aim(direction=run.direction)
     )
-    session = run(box, sends=48 * KIB)
+    session = run(box, sends=48 * KIB, patience=PATIENCE)
 
     became_tcp(run, session)
 
@@ -177,7 +186,9 @@ def test_data_grows_at_the_start(run: RunFixture) -> None:
 )
 def test_altered_while_more_than_a_window_waits(run: RunFixture) -> None:
     """The sender ended its stream with more written than the peer's window holds: it arrives all the same."""
-    session = run(RewritePayload(at=40_000, aim=Aim(direction=run.direction)), sends=70_000)
+    session = run(
+        RewritePayload(at=40_000, aim=Aim(direction=run.direction)), sends=70_000, patience=PATIENCE
+    )
 
     session.require(Interfered(RewritePayload))
     session.expect(Unharmed())
@@ -195,7 +206,7 @@ def test_a_later_request_or_answer_is_altered(run: RunFixture) -> None:
     """One of twenty requests, or answers, is altered, nothing else being under way: regular TCP then on."""
     box = RewritePayload(at=10 * KIB, aim=Aim(direction=run.direction))
     workload = Workload(shape="rounds", rounds=20, client_sends=20 * KIB, server_sends=20 * KIB)
-    session = run(box, workload=workload)
+    session = run(box, workload=workload, patience=PATIENCE)
 
     became_tcp(run, session)
 
@@ -238,7 +249,7 @@ def test_data_grows_without_checksums(run: RunFixture) -> None:
 def test_altered_on_the_joined_subflow(run: RunFixture) -> None:
     """Data is altered on one of two subflows: it is reset with MP_FAIL, the data comes again on the other."""
     box = RewritePayload(at=1000, aim=Aim(path=1, direction=run.direction))
-    session = run(box, workload=blocks(run))
+    session = run(box, workload=blocks(run), patience=PATIENCE)
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())
@@ -257,7 +268,7 @@ def test_altered_on_the_joined_subflow(run: RunFixture) -> None:
 def test_altered_on_the_initial_subflow_of_two(run: RunFixture) -> None:
     """Data is altered on the initial of two subflows: it is reset with MP_FAIL, the joined one carries on."""
     box = RewritePayload(at=16 * KIB, aim=Aim(path=0, direction=run.direction))
-    session = run(box, workload=blocks(run))
+    session = run(box, workload=blocks(run), patience=PATIENCE)
 
     session.require(Interfered(RewritePayload))
     session.expect(NoFalseData())
