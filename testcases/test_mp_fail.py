@@ -37,19 +37,13 @@ FAILS = ("RFC8684-3.7/mp-fail", "RFC8684-3.7/mp-fail-answered", "RFC8684-3.7/inf
 KEEPS = "RFC8684-3.7/fallback-keeps-data"
 SIZE = 160 * KIB
 REQUESTS = Workload(shape="rounds", rounds=9, client_sends=9 * KIB, server_sends=9 * KIB)
-"""Requests and answers of one segment each, and nothing else under way.
-
-What reaches a host before a signal, and what after it, is the same however long anything takes; and an
-infinite mapping has a segment that it fits in.
+"""Requests and answers of one segment each: what reaches a host before a signal, and what behind it, is the
+same however long anything takes, and an infinite mapping has a segment that it fits in.
 """
 PATIENCE = 8
-"""The reference endpoint waits three seconds for an answer to MP_FAIL, and two for another subflow, before it
-gives a connection up.
-"""
+"""The reference endpoint gives up after three seconds without an answer to MP_FAIL, two without a subflow."""
 LONG_PATH, TWO_PATHS = "long-path", "long-paths"
-"""So long that all that a window allows is under way when a signal comes, and that no signal crosses what an
-application or a thread of the kernel is about to send, however busy the machine is.
-"""
+"""So long that all that a window allows is under way when a signal comes, however busy the machine is."""
 LONG = 5_000 * MILLISECOND
 """How long a segment waits for others to overtake it, at most."""
 IN_THE_THIRD = 2 * KIB + 100
