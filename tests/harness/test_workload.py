@@ -1,8 +1,10 @@
 """What the applications do, over the kernel's own sockets."""
 
+import msgspec
 import pytest
 
 from mbtest.errors import UsageError
+from mbtest.harness.judge import judge
 from mbtest.harness.workload import ABORTED, KIB, Workload, content
 from mbtest.middlebox import MILLISECOND, SECOND, Aim, Direction
 from mbtest.results import Outcome
@@ -117,14 +119,22 @@ class Secretly(RewritePayload):
         return stream
 
 
-def test_what_is_wrong_is_told_apart_from_what_a_box_changed(fixture):
+def test_what_a_box_changed_without_saying_so_is_not_the_stacks(fixture):
     trial = fixture()([RewritePayload(at=1000), Secretly(at=3000)], client_sends=5_000)
     stream = trial.session.streams[0]
-    assert (stream.first_difference, stream.wrong_at, stream.due) == (1000, 3000, 5_000)
-    assert trial.outcome is Outcome.CORRUPTED
-    words = "to server, octet 3001 is not what regular TCP through the boxes delivers"
-    assert trial.judgement.reason == words
-    [evidence] = trial.judgement.evidence
+    # Both sides of the boxes show that it was changed on the way.
+    assert (stream.first_difference, stream.wrong_at, stream.due) == (1000, None, 5_000)
+    assert trial.outcome is Outcome.MULTIPATH
+
+
+def test_what_is_wrong_is_told_apart_from_what_a_box_changed(fixture):
+    session = fixture()([RewritePayload(at=1000)], client_sends=5_000).session
+    # As if the stack had read another octet there.
+    wrong = msgspec.structs.replace(session.streams[0], wrong_at=3000)
+    found = judge(msgspec.structs.replace(session, streams=(wrong, session.streams[1])))
+    assert found.outcome is Outcome.CORRUPTED
+    assert found.reason == "to server, octet 3001 is not what regular TCP through the boxes delivers"
+    [evidence] = found.evidence
     assert evidence.words == "octet 3001 of the stream, as the server read it, arrives"
 
 
