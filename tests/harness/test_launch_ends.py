@@ -17,24 +17,7 @@ import pytest
 
 from mbtest import results
 from mbtest.results import Outcome, Verdict
-
-MBTEST = (sys.executable, "-m", "mbtest")
-CASE = '''
-@case("mine.it", families=("v4",){said})
-def test_it(run):
-    """It holds."""
-    {body}
-'''
-
-
-def refused(finished: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line in which a user's mistake ends."""
-    assert finished.returncode == 4, finished.stdout + finished.stderr
-    (line,) = finished.stderr.splitlines()
-    assert line.startswith("mbtest: ")
-    assert finished.stdout == ""
-    return line
-
+from tests.harness.test_launch import CASE, MBTEST, refused
 
 RAISES = """
 from mbtest.middlebox import Middlebox
